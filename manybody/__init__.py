@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Variational many-body quantum physics with JAX."""
+
+import os
+
+import jax
+
+if os.environ.get("MANYBODY_X64", "1") != "0":
+    jax.config.update("jax_enable_x64", True)

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Working precision: networks may be narrow, sums and solves are always wide."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from manybody._types import Array
+
+
+def widen(x: Array) -> Array:
+    """`x` in double precision, real or complex as it is (single precision where 64-bit mode is off)."""
+    wide = jnp.complex128 if jnp.issubdtype(x.dtype, jnp.complexfloating) else jnp.float64
+    return x.astype(jax.dtypes.canonicalize_dtype(wide))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What samplers and estimators know of a wave function: ratios of amplitudes under sparse changes.
+
+The protocol is `Amplitude`. A state that can do no better than evaluate itself becomes one through `FullEvaluation`;
+a state that can update partial results (pre-activations, inverse matrices, environments) implements it directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import jax.numpy as jnp
+
+from manybody._precision import widen
+from manybody._struct import dataclass, static
+from manybody._types import Array, Inexact, Int, Int8, PyTree
+
+
+@runtime_checkable
+class Amplitude(Protocol):
+    """A wave function with its parameters; a pytree.
+
+    A *change* of a batch of configurations is a pair of arrays: `sites` (batch, changed), distinct sites of each
+    configuration, and their new `values` (batch, changed), which may equal the old ones. A *cache* is a pytree of
+    arrays with leading axis `batch`: whatever makes ratios cheap, for the configurations it was made from.
+    """
+
+    def log_psi(self, sigma: Int8[Array, "batch sites"]) -> Inexact[Array, "batch"]:
+        """Natural logarithm of the amplitudes, in double precision."""
+        ...
+
+    def init_cache(self, sigma: Int8[Array, "batch sites"]) -> PyTree:
+        """The cache of these configurations, from scratch."""
+        ...
+
+    def log_ratio(
+        self, cache: PyTree, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    ) -> Inexact[Array, "batch"]:
+        """log psi(changed configuration) - log psi(configuration of the cache), in double precision."""
+        ...
+
+    def update_cache(
+        self,
+        cache: PyTree,
+        sites: Int[Array, "batch changed"],
+        values: Int8[Array, "batch changed"],
+        accepted: Array,
+    ) -> PyTree:
+        """The cache after the change where `accepted` (batch,), the old one elsewhere."""
+        ...
+
+
+def apply_change(
+    sigma: Int8[Array, "batch sites"], sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+) -> Int8[Array, "batch sites"]:
+    """The changed configurations."""
+    return jnp.put_along_axis(sigma, sites, values, axis=-1, inplace=False)
+
+
+def where_accepted(accepted: Array, new: Array, old: Array) -> Array:
+    """Rows of `new` where `accepted` (batch,), of `old` elsewhere."""
+    return jnp.where(accepted.reshape(accepted.shape + (1,) * (new.ndim - 1)), new, old)
+
+
+@dataclass
+class FullCache:
+    """Configurations and their amplitudes."""
+
+    sigma: Int8[Array, "batch sites"]
+    log_psi: Inexact[Array, "batch"]
+
+
+@dataclass
+class FullEvaluation:
+    """The amplitude of any function `apply(params, sigma)`: a ratio costs one full evaluation."""
+
+    apply: Callable[[PyTree, Array], Array] = static()
+    params: PyTree
+
+    def log_psi(self, sigma: Array) -> Array:
+        return widen(self.apply(self.params, sigma))
+
+    def init_cache(self, sigma: Array) -> FullCache:
+        return FullCache(sigma, self.log_psi(sigma))
+
+    def log_ratio(self, cache: FullCache, sites: Array, values: Array) -> Array:
+        return self.log_psi(apply_change(cache.sigma, sites, values)) - cache.log_psi
+
+    def update_cache(self, cache: FullCache, sites: Array, values: Array, accepted: Array) -> FullCache:
+        return self._commit(cache, apply_change(cache.sigma, sites, values), self.log_ratio(cache, sites, values), accepted)
+
+    def _commit(self, cache: FullCache, changed: Array, log_ratio: Array, accepted: Array) -> FullCache:
+        return FullCache(
+            where_accepted(accepted, changed, cache.sigma),
+            where_accepted(accepted, cache.log_psi + log_ratio, cache.log_psi),
+        )
+
+
+def try_change(
+    amplitude: Amplitude, cache: PyTree, sites: Array, values: Array
+) -> tuple[Array, Callable[[Array], PyTree]]:
+    """The log-ratio of a proposal, and a function from `accepted` (batch,) to the next cache.
+
+    A full evaluation is made once: what the ratio needed is kept for the update.
+    """
+    if isinstance(amplitude, FullEvaluation):
+        changed = apply_change(cache.sigma, sites, values)
+        log_ratio = amplitude.log_psi(changed) - cache.log_psi
+        return log_ratio, lambda accepted: amplitude._commit(cache, changed, log_ratio, accepted)
+    log_ratio = widen(amplitude.log_ratio(cache, sites, values))
+    return log_ratio, lambda accepted: amplitude.update_cache(cache, sites, values, accepted)

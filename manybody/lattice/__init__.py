@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sites, neighbours and boundaries: Bravais lattices with a basis, and lattices made from any graph."""
+
+from manybody.lattice.base import AbstractLattice, Bonds
+from manybody.lattice.bravais import chain, cubic, honeycomb, kagome, rectangle, square, triangular
+from manybody.lattice.graph import Graph, from_networkx
+from manybody.lattice.lattice import Lattice
+
+__all__ = [
+    "AbstractLattice",
+    "Bonds",
+    "Graph",
+    "Lattice",
+    "chain",
+    "cubic",
+    "from_networkx",
+    "honeycomb",
+    "kagome",
+    "rectangle",
+    "square",
+    "triangular",
+]

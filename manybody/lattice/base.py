@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every lattice answers: its sites, its bonds, its distances, its two sublattices."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import networkx as nx
+import numpy as np
+from jaxtyping import Complex
+
+from manybody import _checks
+from manybody._types import Float, Int
+
+
+class Bonds(NamedTuple):
+    """Bonds i-j with i < j, each once, in ascending order; read-only NumPy arrays.
+
+    Attributes:
+        sites: the pairs (i, j), shape (n_bonds, 2).
+        vectors: r_j - r_i, to the image of j that the bond reaches, shape (n_bonds, dim).
+        phases: factor that a particle hopping from i to j picks up at twisted boundaries, shape (n_bonds,). A hopping
+            term is -t (phase c_j^dag c_i + h.c.). Ones without a twist.
+    """
+
+    sites: Int[np.ndarray, "bonds 2"]
+    vectors: Float[np.ndarray, "bonds dim"]
+    phases: Complex[np.ndarray, " bonds"]
+
+
+class AbstractLattice(abc.ABC):
+    """Numbered sites 0 ... n_sites - 1 joined by bonds.
+
+    A lattice is frozen, and hashes and compares by content, so it may be a static field of anything that is jitted.
+    Which bonds a method speaks of is said by the same three arguments everywhere:
+
+    * ``order``: bonds between neighbours of that order, 1 for nearest neighbours, 2 for next-nearest, ...
+    * ``kind``: the name of a set of bonds that the lattice was given (one of `kinds`), instead of an order.
+    * ``images``: on small periodic lattices two sites may be joined in several ways round the boundaries. False: such
+      a pair is one bond, and neighbours are ordered by minimum-image distance. True: each way is a bond, and
+      neighbours are ordered by distance on the unfolded lattice, so that every site keeps its coordination number
+      (a bond from a site to its own image is dropped). A twisted boundary tells images apart: they are always kept.
+    """
+
+    @property
+    @abc.abstractmethod
+    def n_sites(self) -> int:
+        """Number of sites."""
+
+    @property
+    @abc.abstractmethod
+    def positions(self) -> Float[np.ndarray, "sites dim"]:
+        """Cartesian positions of the sites (read-only); `dim` is 0 if the sites have none."""
+
+    @property
+    @abc.abstractmethod
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the bond kinds."""
+
+    @property
+    @abc.abstractmethod
+    def n_shells(self) -> int:
+        """Number of distinct distances between sites: the largest `order` of `bonds` without images."""
+
+    @abc.abstractmethod
+    def distances(self) -> Float[np.ndarray, "sites sites"]:
+        """Distance between every two sites, to the nearest image (read-only); inf if no path joins them."""
+
+    @abc.abstractmethod
+    def bond_table(self, order: int = 1, kind: str | None = None, images: bool = False) -> Bonds:
+        """Pairs, vectors and phases of the bonds that the arguments select, in one sequence.
+
+        Args:
+            order: which neighbours, from 1.
+            kind: a bond kind; then `order` must keep its default.
+            images: whether to keep several bonds between the same two sites (see the class).
+
+        Raises:
+            ValueError: if there are no neighbours of that order, or no bonds of that kind.
+        """
+
+    def bonds(self, order: int = 1, kind: str | None = None, images: bool = False) -> Int[np.ndarray, "bonds 2"]:
+        """Bonds as pairs of sites i < j, each once (arguments: `bond_table`).
+
+        Example:
+            >>> from manybody.lattice import chain
+            >>> chain(4).bonds().tolist()
+            [[0, 1], [0, 3], [1, 2], [2, 3]]
+            >>> len(chain(2).bonds()), len(chain(2).bonds(images=True))
+            (1, 2)
+        """
+        return self.bond_table(order, kind, images).sites
+
+    def bond_vectors(
+        self, order: int = 1, kind: str | None = None, images: bool = False
+    ) -> Float[np.ndarray, "bonds dim"]:
+        """Displacements r_j - r_i, aligned with `bonds` of the same arguments.
+
+        Without images they lead to the nearest image of j. Of several nearest ones it is the one furthest along the
+        first axis, then the second, and so on.
+        """
+        return self.bond_table(order, kind, images).vectors
+
+    def bond_phases(
+        self, order: int = 1, kind: str | None = None, images: bool = False
+    ) -> Complex[np.ndarray, " bonds"]:
+        """Phases of the hop from i to j, aligned with `bonds` of the same arguments.
+
+        Example:
+            >>> import math
+            >>> from manybody.lattice import chain
+            >>> chain(3, twist=math.pi).bond_phases().real.tolist()  # bonds 0-1, 0-2 (across the boundary), 1-2
+            [1.0, -1.0, 1.0]
+        """
+        return self.bond_table(order, kind, images).phases
+
+    def to_networkx(self, order: int = 1) -> nx.Graph:
+        """The bonds of one order as a graph with nodes 0 ... n_sites - 1.
+
+        Nodes carry `pos` if the sites have positions; an edge carries `kind` if exactly one kind contains it. Several
+        images of a bond are one edge.
+        """
+        graph = nx.Graph()
+        for site, position in enumerate(self.positions.tolist()):
+            graph.add_node(site, **({"pos": tuple(position)} if position else {}))
+        graph.add_edges_from((self._nearest() if order == 1 else self.bonds(order)).tolist())
+        names: dict[tuple[int, int], set[str]] = {}
+        for kind in self.kinds:
+            for i, j in self.bonds(kind=kind).tolist():
+                names.setdefault((i, j), set()).add(kind)
+        only = {edge: kinds.pop() for edge, kinds in names.items() if len(kinds) == 1 and graph.has_edge(*edge)}
+        nx.set_edge_attributes(graph, only, "kind")
+        return graph
+
+    @property
+    def is_bipartite(self) -> bool:
+        """Whether the nearest-neighbour bonds always lead from one sublattice to the other."""
+        return self._colour(self._nearest())[1] is None
+
+    def sublattices(self, kinds: Sequence[str] | None = None) -> Int[np.ndarray, " sites"]:
+        """The sublattice, 0 or 1, of every site, such that every nearest-neighbour bond joins 0 and 1.
+
+        Sites that no path of bonds joins are coloured independently: the lowest site of each connected part is 0. On a
+        lattice with unequal nearest bonds (`rectangle`) say with `kinds` which bonds count.
+
+        Args:
+            kinds: bond kinds to colour by, instead of nearest neighbours.
+
+        Raises:
+            ValueError: if there is no such colouring.
+
+        Example:
+            >>> from manybody.lattice import chain
+            >>> chain(4).sublattices().tolist()
+            [0, 1, 0, 1]
+        """
+        if kinds is not None:
+            listed = not isinstance(kinds, str) and len(kinds) > 0
+            _checks.require(listed, "kinds", "be a sequence of bond kinds", repr(kinds))
+        pairs = self._nearest() if kinds is None else np.concatenate([self.bonds(kind=kind) for kind in kinds])
+        colour, clash = self._colour(pairs)
+        _checks.require(clash is None, "lattice", "be bipartite", f"bond {clash} within a loop of odd length")
+        return colour
+
+    def _nearest(self) -> np.ndarray:
+        """`bonds()`, but none where no two sites are joined, of which one may ask for a colouring all the same."""
+        return self.bonds() if self.n_shells > 0 else np.empty((0, 2), dtype=int)
+
+    def _checked_selection(self, order: int, kind: str | None) -> tuple[int, str | None]:
+        """The arguments of `bond_table`, if they make sense together."""
+        order = _checks.integer(order, "order", minimum=1)
+        if kind is not None:
+            _checks.require(len(self.kinds) > 0, "kind", "be None on a lattice without bond kinds", repr(kind))
+            _checks.choice(kind, self.kinds, "kind")
+            _checks.require(order == 1, "order", "be left out when `kind` is given", order)
+        return order, kind
+
+    def _colour(self, pairs: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:
+        """Sites coloured by the parity of their depth, and a bond that joins equal colours if there is one."""
+        graph = nx.Graph(pairs.tolist())
+        graph.add_nodes_from(range(self.n_sites))
+        colour = np.zeros(self.n_sites, dtype=np.int64)
+        for part in nx.connected_components(graph):
+            for site, depth in nx.single_source_shortest_path_length(graph, min(part)).items():
+                colour[site] = depth % 2
+        clashes = pairs[colour[pairs[:, 0]] == colour[pairs[:, 1]]]
+        return colour, tuple(clashes[0].tolist()) if len(clashes) else None
