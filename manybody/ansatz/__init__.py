@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Variational wave functions: Flax modules that map configurations to log psi."""
+
+from manybody.ansatz._numerics import log_cosh
+from manybody.ansatz.jastrow import Jastrow
+from manybody.ansatz.mean_field import MeanField
+from manybody.ansatz.mlp import MLP
+from manybody.ansatz.rbm import RBM
+
+__all__ = ["MLP", "RBM", "Jastrow", "MeanField", "log_cosh"]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions and initialisers that several ansatzes share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from manybody import _checks
+from manybody._types import Array, Inexact
+
+Initializer = Callable[[Any, tuple[int, ...], Any], Array]
+"""(key, shape, dtype) -> array, as in `jax.nn.initializers`."""
+
+BLOCK = 8
+"""Factors multiplied before a logarithm is taken."""
+
+
+@jax.custom_jvp
+def log_cosh(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
+    """log cosh(x) without overflow: |x| + log(1 + exp(-2 |x|)) - log 2, with -x for x where Re x < 0."""
+    y = jnp.where(x.real < 0, -x, x)
+    return y + jnp.log1p(jnp.exp(-2 * y)) - math.log(2.0)
+
+
+@log_cosh.defjvp
+def _log_cosh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # The derivative of the formula above is as good in first order, but at x = 0 it has no second one.
+    (x,), (dx,) = primals, tangents
+    return log_cosh(x), jnp.tanh(x) * dx
+
+
+def log_product(factors: Inexact[Array, "batch hidden"]) -> Inexact[Array, "batch"]:
+    """Sum of the logarithms of factors: products of 8 at a time, which do not overflow, then their logarithms.
+
+    A logarithm costs as much as tens of products. The factors must lie well within the eighth root of the number
+    range; the imaginary part of the result is right modulo 2 pi.
+    """
+    n_missing = -factors.shape[1] % BLOCK
+    if n_missing:
+        factors = jnp.pad(factors, ((0, 0), (0, n_missing)), constant_values=1)
+    blocks = factors.reshape(factors.shape[0], -1, BLOCK)  # (batch, hidden / 8, 8)
+    return jnp.sum(jnp.log(jnp.prod(blocks, axis=-1)), axis=-1)
+
+
+def scaled_normal(scale: float = 1.0) -> Initializer:
+    """Normal numbers whose sum of squares is about `scale`^2, however many there are.
+
+    A sum of these parameters with signs, and a sum of log cosh of such sums, is then of order one at any size.
+    """
+
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float64) -> Array:
+        stddev = scale / math.sqrt(max(1, math.prod(shape)))
+        return jax.nn.initializers.normal(stddev)(key, shape, dtype)
+
+    return init
+
+
+def working_dtype(param_dtype: Any) -> jnp.dtype:
+    """The type that parameters have and computations are made in (single precision where 64-bit mode is off)."""
+    return jax.dtypes.canonicalize_dtype(param_dtype)
+
+
+def check_dtype(param_dtype: Any) -> None:
+    """Raise `TypeError` unless `param_dtype` is a real or complex floating-point type."""
+    if not jnp.issubdtype(param_dtype, jnp.inexact):
+        raise TypeError(_checks.requirement("param_dtype", "be a floating-point type, real or complex", param_dtype))

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The restricted Boltzmann machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from manybody import _checks
+from manybody._struct import dataclass
+from manybody._types import Array, Bool, Inexact, Int, Int8
+from manybody.amplitude import apply_change, where_accepted
+from manybody.ansatz._change import differences, linear_change
+from manybody.ansatz._hyperbolic import HiddenSpins, hidden_spins, log_cosh_ratio, update_hidden_spins
+from manybody.ansatz._numerics import Initializer, check_dtype, log_cosh, scaled_normal, working_dtype
+
+
+@dataclass
+class RBMCache:
+    """Configurations, and the hidden units of each RBM (modulus and phase, or one)."""
+
+    sigma: Int8[Array, "batch sites"]
+    hidden: tuple[HiddenSpins, ...]
+
+
+class RBM(nn.Module):
+    r"""The restricted Boltzmann machine.
+
+    .. math::
+        \log\psi(\sigma) = \sum_i a_i \sigma_i + \sum_j \log\cosh\theta_j, \qquad
+        \theta_j = b_j + \sum_i \sigma_i W_{ij}
+
+    Real weights give a positive wave function, complex ones any; with ``separate_phase`` two RBMs with real weights
+    are the logarithm of its modulus and its phase: log psi = RBM_1 + i RBM_2.
+
+    A change of a few sites costs O(hidden units): with d = sum_i delta_i W_i,
+    cosh(theta + d) / cosh(theta) = cosh d + tanh(theta) sinh d, and cosh and sinh of the rows of W are tabulated.
+
+    Args:
+        alpha: hidden units per site.
+        param_dtype: type of the parameters; computations are made in it.
+        use_visible_bias: whether there is a.
+        use_hidden_bias: whether there is b.
+        separate_phase: whether modulus and phase are two RBMs (real `param_dtype` only).
+        kernel_init: initialiser of W (sites, hidden units).
+        bias_init: initialiser of b (hidden units,).
+        visible_bias_init: initialiser of a (sites, 1).
+        spacing: distances between the values of a site that `log_ratio` tabulates: 2 for spins 1/2, 1 for qubits,
+            (2, 4) for spins 1. Results are right for any other, but slower; and if some changes are in the table and
+            some are not, the last digits depend on which ones are evaluated together.
+
+    Raises:
+        ValueError: if `alpha` is not positive, or a phase is asked for beside complex weights.
+        TypeError: if `param_dtype` is not a floating-point type.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from manybody.ansatz import RBM
+        >>> sigma = jnp.array([[1, -1, 1, -1], [1, 1, -1, -1]], jnp.int8)
+        >>> variables = RBM(alpha=2).init(jax.random.key(0), sigma)
+        >>> RBM(alpha=2).apply(variables, sigma).shape
+        (2,)
+
+    Reference:
+        Carleo, Troyer (2017), arXiv:1606.02318, eq. 2; two real RBMs: Torlai et al. (2018), arXiv:1703.05334.
+    """
+
+    alpha: float = 1
+    param_dtype: Any = jnp.float64
+    use_visible_bias: bool = True
+    use_hidden_bias: bool = True
+    separate_phase: bool = False
+    kernel_init: Initializer = scaled_normal(1.0)
+    bias_init: Initializer = scaled_normal(0.1)
+    visible_bias_init: Initializer = scaled_normal(0.1)
+    spacing: int | tuple[int, ...] = (1, 2)
+
+    def __post_init__(self) -> None:
+        _checks.positive(self.alpha, "alpha")
+        check_dtype(self.param_dtype)
+        _checks.require(
+            not (self.separate_phase and jnp.issubdtype(self.param_dtype, jnp.complexfloating)),
+            "separate_phase",
+            "be False for complex weights, which have a phase",
+            self.separate_phase,
+        )
+        super().__post_init__()
+
+    def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
+        return _combine([visible + jnp.sum(log_cosh(theta), axis=-1) for visible, theta in self._layers(sigma)])
+
+    def init_cache(self, sigma: Int8[Array, "batch sites"]) -> RBMCache:
+        """The cache of these configurations, from scratch."""
+        return RBMCache(sigma, tuple(hidden_spins(theta) for _, theta in self._layers(sigma)))
+
+    def log_ratio(
+        self, cache: RBMCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    ) -> Inexact[Array, "batch"]:
+        """log psi(changed configuration) - log psi(configuration of the cache), imaginary part modulo 2 pi."""
+        delta = differences(cache.sigma, sites, values)
+        spacing = (self.spacing,) if isinstance(self.spacing, int) else self.spacing
+        ratios = []
+        for prefix, hidden in zip(self._prefixes, cache.hidden, strict=True):
+            layer = self.variables["params"][f"{prefix}hidden"]
+            ratio = log_cosh_ratio(layer["kernel"], layer.get("bias"), cache.sigma, hidden, sites, delta, spacing)
+            if self.use_visible_bias:
+                visible_bias = self.variables["params"][f"{prefix}visible"]["kernel"]
+                ratio = ratio + linear_change(visible_bias, sites, delta)[:, 0]
+            ratios.append(ratio)
+        return _combine(ratios)
+
+    def update_cache(
+        self,
+        cache: RBMCache,
+        sites: Int[Array, "batch changed"],
+        values: Int8[Array, "batch changed"],
+        accepted: Bool[Array, "batch"],
+    ) -> RBMCache:
+        """The cache after the change where `accepted`, the old one elsewhere."""
+        delta = differences(cache.sigma, sites, values)
+        hidden = tuple(
+            update_hidden_spins(self.variables["params"][f"{prefix}hidden"]["kernel"], old, sites, delta, accepted)
+            for prefix, old in zip(self._prefixes, cache.hidden, strict=True)
+        )
+        return RBMCache(where_accepted(accepted, apply_change(cache.sigma, sites, values), cache.sigma), hidden)
+
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        """Of the names of the layers, for each RBM."""
+        return ("", "phase_") if self.separate_phase else ("",)
+
+    @nn.compact
+    def _layers(self, sigma: Int8[Array, "*batch sites"]) -> list[tuple[Array, Array]]:
+        """The visible term (...) and the angles theta (..., hidden) of each RBM."""
+        dtype = working_dtype(self.param_dtype)
+        n_hidden = max(1, round(self.alpha * sigma.shape[-1]))
+        x = sigma.astype(dtype)
+        layers = []
+        for prefix in self._prefixes:
+            hidden = nn.Dense(
+                n_hidden,
+                use_bias=self.use_hidden_bias,
+                dtype=dtype,
+                param_dtype=dtype,
+                kernel_init=self.kernel_init,
+                bias_init=self.bias_init,
+                name=f"{prefix}hidden",
+            )
+            visible = jnp.zeros(sigma.shape[:-1], dtype)
+            if self.use_visible_bias:
+                layer = nn.Dense(
+                    1,
+                    use_bias=False,
+                    dtype=dtype,
+                    param_dtype=dtype,
+                    kernel_init=self.visible_bias_init,
+                    name=f"{prefix}visible",
+                )
+                visible = layer(x)[..., 0]
+            layers.append((visible, hidden(x)))
+        return layers
+
+
+def _combine(terms: list[Array]) -> Array:
+    """One logarithm as it is, or those of modulus and phase as one complex number."""
+    return terms[0] if len(terms) == 1 else jax.lax.complex(*terms)

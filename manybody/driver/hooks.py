@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may look at a run, and stop it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from manybody.driver.vmc import VMC
+
+Record = dict[str, Any]
+"""What is known after a step: "step", "energy" (an `Estimate`), "acceptance" by kind of move, and what solvers report."""
+
+
+class Hook:
+    """Called at every stage of a run; override what is needed."""
+
+    def on_start(self, driver: VMC, target: int) -> None:
+        """Before the first step; `target` is the number of the last one."""
+
+    def on_step(self, driver: VMC, record: Record) -> bool | None:
+        """After every step; a true value stops the run."""
+
+    def on_end(self, driver: VMC) -> None:
+        """After the last step, also when the run was stopped or failed."""
+
+
+class ProgressBar(Hook):
+    """A bar with energy, error, variance, acceptance and the time left."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def on_start(self, driver: VMC, target: int) -> None:
+        self._bar = tqdm(total=target, initial=driver.step, unit="step", dynamic_ncols=True)
+
+    def on_step(self, driver: VMC, record: Record) -> None:
+        energy = record["energy"]
+        acceptance = "/".join(f"{rate:.2f}" for rate in record.get("acceptance", {}).values())
+        text = f"E={energy.mean:.5f} +- {energy.error:.1e}, var={energy.variance:.3g}"
+        self._bar.set_postfix_str(text + (f", acc={acceptance}" if acceptance else ""), refresh=False)
+        self._bar.update(record["step"] - self._bar.n)
+
+    def on_end(self, driver: VMC) -> None:
+        self._bar.close()

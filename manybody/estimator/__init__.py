@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimators: what samples say about operators."""
+
+from manybody.estimator.expect import expect, force, weighted_gradient
+from manybody.estimator.local import LocalValues, buffer_size, count_rows, local_values
+
+__all__ = ["LocalValues", "buffer_size", "count_rows", "expect", "force", "local_values", "weighted_gradient"]

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Local estimators O_loc(sigma) = sum over sigma' of <sigma|O|sigma'> psi(sigma') / psi(sigma)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from manybody._precision import widen
+from manybody._types import Array, Inexact, Int, Int8
+from manybody.amplitude import Amplitude
+from manybody.operator import CompiledOperator
+from manybody.parallel import Comm
+from manybody.parallel.chunk import map_rows
+
+DEFAULT_CHUNK = 4096
+"""Connections evaluated at a time where the user gives no `chunk_size`: their work space stays in the caches."""
+
+
+class LocalValues(NamedTuple):
+    """Local estimators and the number of connections that they took.
+
+    Attributes:
+        values: O_loc (samples,), in double precision.
+        n_rows: the largest number of non-zero connections on any worker. If it exceeds the buffer, `values` are not
+            complete and must be thrown away.
+    """
+
+    values: Inexact[Array, "samples"]
+    n_rows: Int[Array, ""]
+
+
+def local_values(
+    comm: Comm,
+    amplitude: Amplitude,
+    operator: CompiledOperator,
+    sigma: Int8[Array, "samples sites"],
+    n_buffer: int,
+    chunk_size: int | None,
+) -> LocalValues:
+    """Local estimators of a worker's samples.
+
+    Only connections with a non-zero element are evaluated: they are listed in a buffer of static size `n_buffer` and
+    worked off in chunks, as many as there are.
+
+    Args:
+        comm: the workers.
+        amplitude: the wave function.
+        operator: the compiled operator.
+        sigma: configurations.
+        n_buffer: static number of connections that fit (see `buffer_size`).
+        chunk_size: static number of connections (and of configurations) evaluated at a time.
+    """
+    n_samples, n_conn = sigma.shape[0], operator.n_connections
+    diagonal = widen(operator.diagonal(sigma))
+    if n_conn == 0:
+        return LocalValues(diagonal, jnp.int32(0))
+    elements = widen(operator.elements(sigma)).reshape(-1)  # (samples * conn,)
+    rows, count = _nonzero_rows(elements, n_buffer)
+    cache = map_rows(amplitude.init_cache, sigma, chunk_size)
+    chunk = min(DEFAULT_CHUNK if chunk_size is None else chunk_size, n_buffer)
+
+    def add_chunk(number: Array, total: Array) -> Array:
+        start = jnp.minimum(number * chunk, n_buffer - chunk)
+        row = jax.lax.dynamic_slice_in_dim(rows, start, chunk)
+        fresh = (jnp.arange(chunk, dtype=jnp.int32) + start >= number * chunk) & (row < elements.shape[0])
+        row = jnp.where(fresh, row, 0)
+        sample, conn = row // n_conn, row % n_conn
+        sites, values = operator.change(sigma[sample], conn)
+        log_ratio = widen(amplitude.log_ratio(jax.tree.map(lambda x: x[sample], cache), sites, values))
+        term = jnp.where(fresh, elements[row], jnp.zeros_like(elements[row])).astype(total.dtype)
+        return total.at[sample].add(term * jnp.exp(log_ratio).astype(total.dtype))
+
+    shape = jax.eval_shape(amplitude.log_psi, sigma)
+    total = diagonal.astype(np.promote_types(np.promote_types(shape.dtype, elements.dtype), diagonal.dtype))
+    n_chunks = (jnp.minimum(count, n_buffer) + chunk - 1) // chunk
+    total = jax.lax.fori_loop(jnp.zeros_like(n_chunks), n_chunks, add_chunk, comm.pvary(total))
+    return LocalValues(total, comm.pmax(count))
+
+
+def count_rows(
+    comm: Comm, operator: CompiledOperator, sigma: Int8[Array, "samples sites"], chunk_size: int | None
+) -> Int[Array, ""]:
+    """The largest number of non-zero connections on any worker."""
+    per_sample = map_rows(lambda s: jnp.sum(operator.elements(s) != 0, axis=-1, dtype=jnp.int32), sigma, chunk_size)
+    return comm.pmax(jnp.sum(per_sample, dtype=jnp.int32))
+
+
+def buffer_size(n_rows: int, n_local: int, n_conn: int) -> int:
+    """Size of a buffer that holds `n_rows` connections of `n_local` samples with room to grow.
+
+    A quarter more than asked for, rounded up on a coarse geometric grid, so that slowly growing needs and slightly
+    different samples compile few variants; never more than all connections.
+    """
+    wanted = max(1, n_rows + n_rows // 4)
+    grid = 2 ** max(0, wanted.bit_length() - 3)  # steps of an eighth to a quarter
+    return min(-(-wanted // grid) * grid, n_local * n_conn)
+
+
+def _nonzero_rows(elements: Array, n_buffer: int) -> tuple[Array, Array]:
+    """Positions (n_buffer,) of the non-zero elements, filled up with a position past the end, and their number."""
+    if n_buffer == elements.shape[0]:  # room for all: nothing to compact if there are no zeros
+        used = elements != 0
+        every = jnp.arange(n_buffer, dtype=jnp.int32)
+        rows = jax.lax.cond(
+            jnp.all(used), lambda: every + jnp.zeros_like(used, jnp.int32), lambda: _compacted(used, n_buffer)
+        )
+        return rows, jnp.sum(used, dtype=jnp.int32)
+    used = elements != 0
+    return _compacted(used, n_buffer), jnp.sum(used, dtype=jnp.int32)
+
+
+def _compacted(used: Array, n_buffer: int) -> Array:
+    return jnp.nonzero(used, size=n_buffer, fill_value=used.shape[0])[0].astype(jnp.int32)
+
+

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Hilbert space is to the rest of the library.
+
+A space says which configurations are legal, numbers them if they can be numbered, and draws random ones. Operators,
+samplers and exact methods see only these two interfaces.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from manybody._checks import integer, require, requirement
+from manybody._types import Array, Bool, Int, Int8, Num, PRNGKey
+from manybody.hilbert.arrays import AnyArray, as_integers, max_index
+from manybody.hilbert.counting import Layout, SumSector, n_configurations
+from manybody.hilbert.drawing import draw_levels
+from manybody.hilbert.ranking import BLOCK, rank, unrank
+
+
+class HilbertSpace(abc.ABC):
+    """A set of configurations over which wave functions are defined.
+
+    Spaces are immutable and compare and hash by content, so that they can be static arguments of jitted functions.
+    """
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """Number of degrees of freedom: the length of the last axis of a configuration."""
+
+    @abc.abstractmethod
+    def random_state(self, key: PRNGKey, n: int) -> Num[Array, "n sites"]:
+        """Draw `n` independent random configurations; works inside jit and vmap, `n` is static.
+
+        Args:
+            key: a typed key, as `jax.random.key` makes it.
+            n: number of configurations.
+
+        Returns:
+            Legal configurations (n, sites).
+        """
+
+    @abc.abstractmethod
+    def contains(self, sigma: Num[AnyArray, "*batch sites"]) -> Bool[AnyArray, "*batch"]:
+        """Tell which of the configurations (..., sites) are legal; works inside jit."""
+
+
+class DiscreteSpace(HilbertSpace):
+    """Configurations of sites with finitely many levels each, possibly at fixed sums of levels.
+
+    A *level* numbers the values of one site from 0 in the order of the local basis. A subclass says how many levels
+    each site has, how values and levels translate, and which sums of levels are fixed; all else follows here.
+
+    States are numbered in lexicographic order of their levels, first site most significant: without sectors this is
+    the order of Kronecker products, in a sector the rank among the legal configurations.
+
+    Methods that take configurations work on NumPy arrays, with NumPy, and on JAX arrays, inside jit. NumPy input is
+    checked; of JAX input only shape and dtype can be, and an illegal configuration gives an undefined index.
+    """
+
+    @property
+    @abc.abstractmethod
+    def local_dimensions(self) -> tuple[int, ...]:
+        """Number of levels of each site."""
+
+    @property
+    @abc.abstractmethod
+    def sectors(self) -> tuple[SumSector, ...]:
+        """The fixed sums of levels, on disjoint sets of sites; empty if every choice of levels is legal."""
+
+    @abc.abstractmethod
+    def to_levels(self, sigma: Int[AnyArray, "*batch sites"]) -> Int[AnyArray, "*batch sites"]:
+        """Levels, int32 (..., sites), of the values of configurations (..., sites).
+
+        An illegal value gets a level out of range, or one that `from_levels` does not lead back from.
+        """
+
+    @abc.abstractmethod
+    def from_levels(self, levels: Int[AnyArray, "*batch sites"]) -> Int8[AnyArray, "*batch sites"]:
+        """Configurations, int8 (..., sites), with these levels (..., sites)."""
+
+    @property
+    def size(self) -> int:
+        """Number of sites."""
+        return len(self.local_dimensions)
+
+    @property
+    def n_states(self) -> int:
+        """Number of legal configurations: exact, a Python integer of any size."""
+        return n_configurations(self._layout)
+
+    @property
+    def is_indexable(self) -> bool:
+        """Whether the states can be numbered by 64-bit integers: n_states < 2**63."""
+        return self.n_states < max_index()
+
+    def states_to_index(self, sigma: Int[AnyArray, "*batch sites"]) -> Int[AnyArray, "*batch"]:
+        """Index of each configuration.
+
+        Args:
+            sigma: legal configurations (..., sites). Illegal ones in a JAX array give an undefined index.
+
+        Returns:
+            int64 (...), between 0 and n_states - 1.
+
+        Raises:
+            ValueError: if the space is not indexable, or a NumPy configuration is illegal.
+        """
+        sigma = self._as_configurations(sigma)
+        self._require_indexable(sigma)
+        if isinstance(sigma, np.ndarray):
+            legal = self.contains(sigma)
+            if not legal.all():
+                first = sigma.reshape(-1, self.size)[np.argmin(legal.reshape(-1))]
+                raise ValueError(requirement("sigma", f"hold configurations of {self}", np.array2string(first)))
+        return rank(self._layout, self.to_levels(sigma))
+
+    def index_to_states(self, index: Int[AnyArray, "*batch"] | int) -> Int8[AnyArray, "*batch sites"]:
+        """The configurations with these indices: the inverse of `states_to_index`.
+
+        Args:
+            index: integers (...) between 0 and n_states - 1. Others in a JAX array give undefined configurations.
+
+        Returns:
+            int8 (..., sites).
+
+        Raises:
+            ValueError: if the space is not indexable, or a NumPy index is out of range.
+        """
+        index = as_integers(index, "index")
+        self._require_indexable(index)
+        if isinstance(index, np.ndarray):
+            legal = (index >= 0) & (index < self.n_states)
+            if not legal.all():
+                first = index.reshape(-1)[np.argmin(legal.reshape(-1))]
+                raise ValueError(requirement("index", f"satisfy 0 <= index < n_states ({self.n_states})", first))
+            index = index.astype(np.int64)
+        return self.from_levels(unrank(self._layout, index))
+
+    def all_states(self) -> Int8[np.ndarray, "states sites"]:
+        """All legal configurations, int8 (n_states, sites), in the order of their indices.
+
+        Raises:
+            ValueError: if the space is not indexable.
+        """
+        self._require_indexable()
+        states = np.empty((self.n_states, self.size), np.int8)
+        for start in range(0, self.n_states, BLOCK):
+            stop = min(start + BLOCK, self.n_states)
+            states[start:stop] = self.index_to_states(np.arange(start, stop))
+        return states
+
+    def random_state(self, key: PRNGKey, n: int) -> Int8[Array, "n sites"]:
+        """Draw `n` independent configurations, each legal one with the same probability."""
+        is_array = isinstance(key, jax.Array)
+        if not is_array or key.ndim or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            got = f"{key.dtype} of shape {key.shape}" if is_array else type(key).__name__
+            raise TypeError(requirement("key", "be one typed key", got, "Make one with jax.random.key(seed)."))
+        return jnp.asarray(self.from_levels(draw_levels(self._layout, key, integer(n, "n", minimum=0))))
+
+    def contains(self, sigma: Int[AnyArray, "*batch sites"]) -> Bool[AnyArray, "*batch"]:
+        """Tell which of the configurations (..., sites) are legal; works inside jit."""
+        sigma = self._as_configurations(sigma)
+        levels = self.to_levels(sigma)
+        dimensions = np.array(self.local_dimensions, np.int32).reshape((1,) * (sigma.ndim - 1) + (-1,))
+        known = (levels >= 0) & (levels < dimensions) & (self.from_levels(levels).astype(sigma.dtype) == sigma)
+        legal: Any = known.all(axis=-1)
+        for sector in self.sectors:
+            legal = legal & (levels[..., np.array(sector.sites)].sum(axis=-1) == sector.total)
+        return legal if isinstance(sigma, jax.Array) else np.asarray(legal)  # a 0-d array, not a scalar
+
+    @property
+    def _layout(self) -> Layout:
+        return Layout(self.local_dimensions, self.sectors)
+
+    def _as_configurations(self, sigma: Any) -> AnyArray:
+        """`sigma` as an array of integers whose last axis has the length of a configuration."""
+        sigma = as_integers(sigma, "sigma")
+        if sigma.ndim == 0 or sigma.shape[-1] != self.size:
+            raise ValueError(requirement("sigma", f"have shape (..., {self.size})", sigma.shape))
+        return sigma
+
+    def _require_indexable(self, like: AnyArray | None = None) -> None:
+        """Raise unless the integers that go with `like`, NumPy's or JAX's, can number the states."""
+        limit, about = max_index(like), f"about 2**{self.n_states.bit_length() - 1}"
+        cure = "Use random_state instead." if limit == max_index() else "Switch 64-bit mode on, or pass NumPy arrays."
+        must = f"satisfy n_states < 2**{limit.bit_length() - 1} for its states to be numbered"
+        require(self.n_states < limit, "n_states", must, about, cure)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values and levels of a few sites of a configuration, as moves and operators need them."""
+
+from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+
+from manybody._types import Array, Int, Int8
+from manybody.hilbert.base import DiscreteSpace
+
+
+def values_at(
+    space: DiscreteSpace, sites: Int[Array, "*batch changed"], levels: Int[Array, "*batch changed"]
+) -> Int8[Array, "*batch changed"]:
+    """Values of `sites` that are in `levels`."""
+    table = _value_table(space)
+    first, step = int(table[0, 0]), int(table[1, 0]) - int(table[0, 0])
+    if np.array_equal(table, np.broadcast_to(first + step * np.arange(len(table))[:, None], table.shape)):
+        return (first + step * levels).astype(jnp.int8)  # arithmetic is cheaper than a look-up
+    return jnp.asarray(table)[levels, sites]
+
+
+def levels_at(
+    space: DiscreteSpace, sigma: Int8[Array, "*batch sites"], sites: Int[Array, "*batch changed"]
+) -> Int[Array, "*batch changed"]:
+    """Levels of `sites` in configurations."""
+    return jnp.take_along_axis(space.to_levels(sigma), sites, axis=-1)
+
+
+@functools.lru_cache(maxsize=128)
+def _value_table(space: DiscreteSpace) -> np.ndarray:
+    """int8 (levels, sites): the value of each level of each site (rows beyond a site's dimension mean nothing)."""
+    dimensions = np.array(space.local_dimensions)
+    levels = np.minimum(np.arange(max(2, dimensions.max()))[:, None], dimensions - 1)
+    return np.asarray(space.from_levels(levels.astype(np.int32)))

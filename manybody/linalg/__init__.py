@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Solvers: dense, by QR, and iterative; failures are result codes."""
+
+from manybody.linalg import least_squares
+from manybody.linalg.dense import FAILED, OK, cholesky, smooth_pinv
+from manybody.linalg.iterative import conjugate_gradients
+
+__all__ = ["FAILED", "OK", "cholesky", "conjugate_gradients", "least_squares", "smooth_pinv"]

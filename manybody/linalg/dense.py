@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Solvers for symmetric positive semidefinite systems (A + shift) x = b, with result codes."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from manybody._types import Array, Float, Int
+
+OK = 0
+FAILED = 1
+"""Result code of a solve that broke down; its solution is zero."""
+
+
+def cholesky(a: Float[Array, "n n"], b: Float[Array, "n"], shift: Array) -> tuple[Float[Array, "n"], Int[Array, ""]]:
+    """Solve (A + shift) x = b by Cholesky factorisation."""
+    factor = jax.scipy.linalg.cho_factor(a + shift * jnp.eye(a.shape[0], dtype=a.dtype), lower=True)
+    return checked(jax.scipy.linalg.cho_solve(factor, b))
+
+
+def smooth_pinv(
+    a: Float[Array, "n n"], b: Float[Array, "n"], shift: Array, cutoff: float
+) -> tuple[Float[Array, "n"], Int[Array, ""]]:
+    """Solve (A + shift) x = b in the space of large eigenvalues.
+
+    Eigenvalue l contributes with 1 / (l + shift) times 1 / (1 + (cutoff * l_max / l)^6): a smooth step at cutoff *
+    l_max (M. Schmitt and M. Heyl, arXiv:1912.08828, equation 14).
+    """
+    values, vectors = jnp.linalg.eigh(a)
+    ratio = cutoff * values[-1] / jnp.maximum(values, jnp.finfo(a.dtype).tiny)
+    weight = jnp.where(values > 0, 1.0 / (1.0 + ratio**6), 0.0) / (jnp.maximum(values, 0.0) + shift)
+    weight = jnp.where(values > 0, weight, 0.0)
+    return checked(vectors @ (weight * (vectors.T @ b)))
+
+
+def checked(x: Array) -> tuple[Array, Int[Array, ""]]:
+    """`x` and the code `OK` if it is finite, zero and `FAILED` otherwise."""
+    good = jnp.all(jnp.isfinite(x))
+    return jnp.where(good, x, jnp.zeros_like(x)), jnp.where(good, OK, FAILED).astype(jnp.int32)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any way to write a wave function, behind one face: linen modules, nnx modules, (init, apply) pairs."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+from flax import nnx
+
+from manybody import _checks
+from manybody._precision import widen
+from manybody._struct import dataclass as pytree
+from manybody._struct import static
+from manybody._types import Array, PRNGKey, PyTree
+from manybody.amplitude import Amplitude, FullEvaluation
+
+INCREMENTAL = ("init_cache", "log_ratio", "update_cache")
+"""A module that has all of these methods is updated, not re-evaluated, when a configuration changes."""
+
+
+class Network(abc.ABC):
+    """Makes parameters and evaluates log psi; immutable and hashable, no parameters inside."""
+
+    @abc.abstractmethod
+    def init(self, key: PRNGKey, sigma: Array) -> tuple[PyTree, PyTree]:
+        """Parameters to be optimised, and constants that are not (empty for most)."""
+
+    @abc.abstractmethod
+    def apply(self, variables: tuple[PyTree, PyTree], sigma: Array, *, method: str | None = None) -> Any:
+        """log psi of configurations (batch, sites), or another method of the module with `sigma` as its arguments."""
+
+    @property
+    @abc.abstractmethod
+    def is_incremental(self) -> bool:
+        """Whether the module has the methods named in `INCREMENTAL`."""
+
+    def log_psi(self, params: PyTree, constants: PyTree, sigma: Array) -> Array:
+        """log psi (batch,)."""
+        return self.apply((params, constants), sigma)
+
+    def bind(self, params: PyTree, constants: PyTree) -> Amplitude:
+        """The amplitude with these parameters."""
+        if self.is_incremental:
+            return IncrementalAmplitude(self, (params, constants))
+        return FullEvaluation(self.apply, (params, constants))
+
+
+@pytree
+class IncrementalAmplitude:
+    """The amplitude of a module that has the incremental methods."""
+
+    network: Network = static()
+    variables: tuple[PyTree, PyTree]
+
+    def log_psi(self, sigma: Array) -> Array:
+        return widen(self.network.apply(self.variables, sigma))
+
+    def init_cache(self, sigma: Array) -> PyTree:
+        return self.network.apply(self.variables, (sigma,), method="init_cache")
+
+    def log_ratio(self, cache: PyTree, sites: Array, values: Array) -> Array:
+        return widen(self.network.apply(self.variables, (cache, sites, values), method="log_ratio"))
+
+    def update_cache(self, cache: PyTree, sites: Array, values: Array, accepted: Array) -> PyTree:
+        return self.network.apply(self.variables, (cache, sites, values, accepted), method="update_cache")
+
+
+@dataclass(frozen=True)
+class LinenNetwork(Network):
+    """A flax.linen module; collections other than "params" are constants."""
+
+    module: nn.Module
+
+    def init(self, key: PRNGKey, sigma: Array) -> tuple[PyTree, PyTree]:
+        variables = dict(self.module.init(key, sigma))
+        return variables.pop("params", {}), variables
+
+    def apply(self, variables: tuple[PyTree, PyTree], sigma: Any, *, method: str | None = None) -> Any:
+        params, constants = variables
+        arguments = sigma if method else (sigma,)
+        return self.module.apply({"params": params, **constants}, *arguments, method=method)
+
+    @property
+    def is_incremental(self) -> bool:
+        return all(callable(getattr(self.module, name, None)) for name in INCREMENTAL)
+
+
+@dataclass(frozen=True)
+class NnxNetwork(Network):
+    """A flax.nnx module; its `nnx.Param` values at construction are the first parameters."""
+
+    graph: Any
+    first: Any  # values at construction, hashed by identity
+
+    def init(self, key: PRNGKey, sigma: Array) -> tuple[PyTree, PyTree]:
+        del key, sigma  # an nnx module is born with its parameters
+        return self.first.value
+
+    def apply(self, variables: tuple[PyTree, PyTree], sigma: Any, *, method: str | None = None) -> Any:
+        module = nnx.merge(self.graph, *variables)
+        return getattr(module, method)(*sigma) if method else module(sigma)
+
+    @property
+    def is_incremental(self) -> bool:
+        module = nnx.merge(self.graph, *self.first.value)
+        return all(callable(getattr(module, name, None)) for name in INCREMENTAL)
+
+
+@dataclass(frozen=True)
+class FunctionNetwork(Network):
+    """A pair of functions init(key, sigma) -> params and apply(params, sigma) -> log psi."""
+
+    init_function: Callable
+    apply_function: Callable
+
+    def init(self, key: PRNGKey, sigma: Array) -> tuple[PyTree, PyTree]:
+        return self.init_function(key, sigma), {}
+
+    def apply(self, variables: tuple[PyTree, PyTree], sigma: Any, *, method: str | None = None) -> Any:
+        if method is not None:
+            raise TypeError(f"An (init, apply) pair has no method {method!r}.")
+        return self.apply_function(variables[0], sigma)
+
+    @property
+    def is_incremental(self) -> bool:
+        return False
+
+
+class _ByIdentity:
+    """Holds a tree of arrays in a static field; two holders are equal if they are the same one."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def as_network(ansatz: Any) -> Network:
+    """The `Network` of whatever the user calls an ansatz.
+
+    Raises:
+        TypeError: if it is none of the accepted things.
+    """
+    if isinstance(ansatz, Network):
+        return ansatz
+    if isinstance(ansatz, nn.Module):
+        return LinenNetwork(ansatz)
+    if isinstance(ansatz, nnx.Module):
+        graph, params, rest = nnx.split(ansatz, nnx.Param, ...)
+        return NnxNetwork(graph, _ByIdentity((params, rest)))
+    if isinstance(ansatz, tuple) and len(ansatz) == 2 and all(map(callable, ansatz)):
+        return FunctionNetwork(*ansatz)
+    raise TypeError(
+        _checks.requirement(
+            "ansatz", "be a flax.linen module, a flax.nnx module or a pair (init, apply)", f"{type(ansatz).__name__}"
+        )
+    )

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every operator is."""
+
+from __future__ import annotations
+
+import abc
+
+import numpy as np
+import scipy.sparse
+
+from manybody._types import Array, Inexact, Int8
+from manybody.hilbert import HilbertSpace
+from manybody.operator import conversion
+from manybody.operator.compiled import CompiledOperator, Connections
+
+
+class Operator(abc.ABC):
+    """An operator on the discrete space `space`; immutable.
+
+    A new operator states its space and properties and compiles itself; everything else follows. Sums, products and
+    other algebra are for `DiscreteOperator`, whose terms are known.
+    """
+
+    space: HilbertSpace
+
+    @property
+    @abc.abstractmethod
+    def is_hermitian(self) -> bool:
+        """Whether the operator is known to equal its adjoint (for all real values of its couplings)."""
+
+    @abc.abstractmethod
+    def compile(self) -> CompiledOperator:
+        """The form that samplers and estimators use; a pytree whose structure does not depend on the couplings."""
+
+    @property
+    def max_connections(self) -> int:
+        """Bound on the number of configurations that one configuration is connected to (itself not counted)."""
+        return self.compile().n_connections
+
+    def diagonal(self, sigma: Int8[Array, "samples sites"]) -> Inexact[Array, "samples"]:
+        """Matrix elements <sigma|O|sigma>."""
+        return self.compile().diagonal(sigma)
+
+    def connections(self, sigma: Int8[Array, "samples sites"]) -> Connections:
+        """Non-diagonal matrix elements <sigma|O|sigma'> and how each sigma' differs from sigma."""
+        return self.compile().connections(sigma)
+
+    def to_sparse(self) -> scipy.sparse.csr_array:
+        """The matrix (n_states, n_states) in the order of `space.all_states()`.
+
+        Raises:
+            ValueError: if the space has too many states to number.
+        """
+        return conversion.to_sparse(self.space, self.compile())
+
+    def to_dense(self) -> np.ndarray:
+        """The dense matrix (n_states, n_states) in the order of `space.all_states()`."""
+        return self.to_sparse().toarray()

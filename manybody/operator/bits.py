@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators on two-level sites as rows of masks on packed bits.
+
+Site i is bit i % 32 of word i // 32, and holds the level (0 or 1) of that site. One row is the operator
+
+    |x xor flip>  <-  weight * couplings[coupling] * [x & need == value] * (-1)^popcount(x & sign)  |x>
+
+Rows are closed under addition, product and adjoint, hold Pauli strings (no `need`), projectors and fermionic strings
+(`sign`) alike, and are evaluated by a handful of integer operations (benchmarks/operators.py). Everything here is NumPy:
+it runs once, when an operator is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from manybody import _checks
+
+WORD = 32
+_TOLERANCE = 1e-14
+_MAX_EXPANDED_SITES = 16
+"""A row is split into at most 2^16 cases when its conservation laws are read off."""
+
+
+@dataclass(frozen=True, eq=False)
+class BitTerms:
+    """Rows of masks; immutable, compared by content.
+
+    Attributes:
+        n_sites: number of sites.
+        masks: uint32 (4, rows, words): flip, need, value, sign.
+        coupling: int32 (rows,), which coupling multiplies the row.
+        weight: float64 or complex128 (rows,).
+    """
+
+    n_sites: int
+    masks: np.ndarray
+    coupling: np.ndarray
+    weight: np.ndarray
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Fingerprint of the content."""
+        state = hashlib.blake2b(repr((self.n_sites, self.masks.shape, self.weight.dtype.str)).encode())
+        for array in (self.masks, self.coupling, self.weight):
+            state.update(np.ascontiguousarray(array).tobytes())
+        return state.digest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, BitTerms) and self.digest == other.digest)
+
+    @property
+    def flip(self) -> np.ndarray:
+        return self.masks[0]
+
+    @property
+    def need(self) -> np.ndarray:
+        return self.masks[1]
+
+    @property
+    def value(self) -> np.ndarray:
+        return self.masks[2]
+
+    @property
+    def sign(self) -> np.ndarray:
+        return self.masks[3]
+
+    @property
+    def is_real(self) -> bool:
+        return not np.iscomplexobj(self.weight)
+
+    # --- algebra -----------------------------------------------------------------------------------------------------
+
+    def add(self, other: BitTerms, shift: int) -> BitTerms:
+        """Sum; the couplings of `other` are numbered from `shift` on."""
+        return _merged(
+            self.n_sites,
+            np.concatenate([self.masks, other.masks], axis=1),
+            np.concatenate([self.coupling, other.coupling + np.int32(shift)]),
+            np.concatenate([self.weight, other.weight]),
+        )
+
+    def scale(self, factor: complex | np.ndarray) -> BitTerms:
+        """Weights times `factor` (a number, or one per row)."""
+        return _merged(self.n_sites, self.masks, self.coupling, self.weight * factor)
+
+    def fold(self, couplings: np.ndarray) -> BitTerms:
+        """The values of the couplings multiplied into the weights; one coupling (of value 1) is left."""
+        return _merged(
+            self.n_sites, self.masks, np.zeros_like(self.coupling), self.weight * couplings[self.coupling]
+        )
+
+    def adjoint(self) -> BitTerms:
+        """Each row reversed: it starts from x xor flip."""
+        value = self.value ^ (self.flip & self.need)
+        weight = np.conj(self.weight) * _parity_sign(self.flip & self.sign)
+        return _merged(self.n_sites, np.stack([self.flip, self.need, value, self.sign]), self.coupling, weight)
+
+    def product(self, right: BitTerms) -> BitTerms:
+        """self @ right (`right` acts first). Both must be folded: they have one coupling each."""
+        i, j = (index.ravel() for index in np.indices((len(self.weight), len(right.weight))))
+        f2, n2, v2, s2 = self.masks[:, i]
+        f1, n1, v1, s1 = right.masks[:, j]
+        v2 = v2 ^ (f1 & n2)  # the condition on x xor f1, read as one on x
+        possible = ~np.any((v1 ^ v2) & n1 & n2, axis=1)
+        weight = self.weight[i] * right.weight[j] * _parity_sign(f1 & s2)
+        masks = np.stack([f1 ^ f2, n1 | n2, v1 | v2, s1 ^ s2])[:, possible]
+        return _merged(self.n_sites, masks, np.zeros(masks.shape[1], np.int32), weight[possible])
+
+    # --- other forms of the same operator ----------------------------------------------------------------------------
+
+    def as_pauli_strings(self) -> BitTerms:
+        """The unique form without conditions: [bit == v] = (1 + (-1)^v Z) / 2. Used to compare operators."""
+        return self._split(lambda t: t.need, _condition_to_signs)
+
+    def with_known_flips(self) -> BitTerms:
+        """The form in which every flipped site has a condition on its old value (so each row has a definite charge)."""
+        return self._split(lambda t: t.flip & ~t.need, _cases)
+
+    def _split(self, pending, rule) -> BitTerms:  # noqa: ANN001
+        """Apply `rule` to the lowest pending bit of every row until none is pending."""
+        terms = self
+        for _ in range(self.n_sites + 1):
+            mask = pending(terms)
+            todo = np.any(mask != 0, axis=1)
+            if not todo.any():
+                return terms
+            bit = _lowest_bit(mask[todo])
+            masks, weight, parents = rule(terms.masks[:, todo], terms.weight[todo], bit)
+            terms = _merged(
+                self.n_sites,
+                np.concatenate([terms.masks[:, ~todo], masks], axis=1),
+                np.concatenate([terms.coupling[~todo], terms.coupling[todo][parents]]),
+                np.concatenate([terms.weight[~todo], weight]),
+            )
+        raise AssertionError("unreachable: every pass removes one site")
+
+    # --- properties --------------------------------------------------------------------------------------------------
+
+    def is_hermitian(self) -> bool:
+        """Whether the rows of every coupling are Hermitian."""
+        mine, theirs = self.as_pauli_strings(), self.adjoint().as_pauli_strings()
+        return _negligible(mine.add(theirs.scale(-1.0), 0).weight, mine.weight)
+
+    def leaves_sector(self, sites: Sequence[int], total: int) -> bool:
+        """Whether some row changes the sum of the levels on `sites`, starting from a configuration with sum `total`."""
+        sector = pack_sites(sites, self.n_sites)
+        n_flips = _popcount(self.flip & sector)
+        free_flips = _popcount(self.flip & sector & ~self.need)
+        inverts = (n_flips == len(sites)) & (free_flips == n_flips)
+        if np.any(inverts) and 2 * total != len(sites):
+            return True
+        rest = BitTerms(self.n_sites, self.masks[:, ~inverts], self.coupling[~inverts], self.weight[~inverts])
+        most = int(np.max(free_flips[~inverts], initial=0))
+        _checks.require(
+            most <= _MAX_EXPANDED_SITES, "space", f"be unconstrained for terms that flip {most} sites at once", "a sector"
+        )
+        known = rest.with_known_flips()
+        gain = _popcount(known.flip & ~known.value & sector) - _popcount(known.flip & known.value & sector)
+        return bool(np.any(gain != 0))
+
+
+def from_matrix(n_sites: int, sites: Sequence[int], matrix: np.ndarray, coupling: int = 0) -> BitTerms:
+    """Rows of a matrix (2^k, 2^k) that acts on k `sites` (first site most significant).
+
+    For every change either the conditions (one row per non-zero entry) or the Walsh-Hadamard transform (one row per
+    sign pattern) is taken, whichever has fewer rows.
+    """
+    k = len(sites)
+    x = np.arange(2**k)
+    bits = np.stack([pack_sites([s for j, s in enumerate(sites) if (i >> (k - 1 - j)) & 1], n_sites) for i in x])
+    walsh = np.where(np.bitwise_count(x[:, None] & x[None, :]) % 2, -1.0, 1.0) / 2**k
+    scale = np.max(np.abs(matrix), initial=0.0)
+    masks, weights = [], []
+    for change in x:
+        amplitude = matrix[x ^ change, x]
+        spectrum = walsh @ amplitude
+        cases = np.flatnonzero(np.abs(amplitude) > _TOLERANCE * scale)
+        signs = np.flatnonzero(np.abs(spectrum) > _TOLERANCE * scale)
+        zero = np.zeros((min(len(cases), len(signs)), words(n_sites)), np.uint32)
+        if len(signs) <= len(cases):
+            masks.append(np.stack([zero | bits[change], zero, zero, bits[signs]]))
+            weights.append(spectrum[signs])
+        else:
+            masks.append(np.stack([zero | bits[change], zero | bits[-1], bits[cases], zero]))
+            weights.append(amplitude[cases])
+    weight = np.concatenate(weights)
+    return _merged(n_sites, np.concatenate(masks, axis=1), np.full(len(weight), coupling, np.int32), weight)
+
+
+def concatenate(n_sites: int, terms: Sequence[BitTerms]) -> BitTerms:
+    """Sum of many, with the coupling numbers that they have."""
+    return _merged(
+        n_sites,
+        np.concatenate([t.masks for t in terms], axis=1) if terms else np.zeros((4, 0, words(n_sites)), np.uint32),
+        np.concatenate([t.coupling for t in terms]) if terms else np.zeros(0, np.int32),
+        np.concatenate([t.weight for t in terms]) if terms else np.zeros(0),
+    )
+
+
+def words(n_sites: int) -> int:
+    """Number of words that hold `n_sites` bits."""
+    return -(-n_sites // WORD)
+
+
+def pack_sites(sites: Sequence[int], n_sites: int) -> np.ndarray:
+    """uint32 (words,) with the bits of `sites` set."""
+    packed = np.zeros(words(n_sites), np.uint32)
+    for site in sites:
+        packed[site // WORD] |= np.uint32(1 << (site % WORD))
+    return packed
+
+
+def unpack_sites(mask: np.ndarray) -> list[int]:
+    """The sites whose bits are set in a mask (words,)."""
+    return [WORD * w + b for w, word in enumerate(mask) for b in range(WORD) if (int(word) >> b) & 1]
+
+
+def _merged(n_sites: int, masks: np.ndarray, coupling: np.ndarray, weight: np.ndarray) -> BitTerms:
+    """Rows with equal masks and coupling added up, signs on conditioned sites evaluated, zeros dropped; sorted."""
+    flip, need, value, sign = masks
+    weight = weight * _parity_sign(sign & need & value)
+    sign = sign & ~need
+    key = np.concatenate([flip, need, value, sign, coupling[:, None].astype(np.uint32)], axis=1)
+    unique, inverse = np.unique(key, axis=0, return_inverse=True)
+    total = np.zeros(len(unique), weight.dtype)
+    np.add.at(total, inverse.ravel(), weight)
+    size = np.zeros(len(unique))
+    np.maximum.at(size, inverse.ravel(), np.abs(weight))
+    keep = np.abs(total) > _TOLERANCE * size
+    if np.iscomplexobj(total) and np.all(total[keep].imag == 0):
+        total = total.real
+    n_words = words(n_sites)
+    fields = unique[keep, : 4 * n_words].reshape(-1, 4, n_words).transpose(1, 0, 2)
+    return BitTerms(n_sites, np.ascontiguousarray(fields), unique[keep, -1].astype(np.int32), total[keep])
+
+
+def _condition_to_signs(masks: np.ndarray, weight: np.ndarray, bit: np.ndarray) -> tuple:
+    flip, need, value, sign = masks
+    plain = np.stack([flip, need & ~bit, value & ~bit, sign])
+    signed = np.stack([flip, need & ~bit, value & ~bit, sign ^ bit])
+    parents = np.tile(np.arange(len(weight)), 2)
+    weights = np.concatenate([weight, weight * _parity_sign(value & bit)]) / 2
+    return np.concatenate([plain, signed], axis=1), weights, parents
+
+
+def _cases(masks: np.ndarray, weight: np.ndarray, bit: np.ndarray) -> tuple:
+    flip, need, value, sign = masks
+    zero, one = (np.stack([flip, need | bit, value | v, sign]) for v in (np.uint32(0), bit))
+    parents = np.tile(np.arange(len(weight)), 2)
+    return np.concatenate([zero, one], axis=1), np.concatenate([weight, weight]), parents
+
+
+def _lowest_bit(masks: np.ndarray) -> np.ndarray:
+    """Of each row (rows, words) of masks, none of them empty, the mask of its lowest set bit."""
+    first = np.argmax(masks != 0, axis=1)
+    word = masks[np.arange(len(masks)), first]
+    lowest = np.zeros_like(masks)
+    lowest[np.arange(len(masks)), first] = word & (~word + np.uint32(1))
+    return lowest
+
+
+def _popcount(masks: np.ndarray) -> np.ndarray:
+    return np.bitwise_count(masks).sum(axis=1, dtype=np.int64)
+
+
+def _parity_sign(masks: np.ndarray) -> np.ndarray:
+    return 1.0 - 2.0 * (_popcount(masks) % 2)
+
+
+def _negligible(difference: np.ndarray, reference: np.ndarray) -> bool:
+    scale = float(np.max(np.abs(reference), initial=0.0))
+    return float(np.max(np.abs(difference), initial=0.0)) <= 1e-12 * scale

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled operators: rows grouped by the change they make, evaluated for a batch of configurations.
+
+All rows of one group lead from sigma to the same sigma', and different groups lead to different ones, so a sample has
+no duplicate connections and an amplitude is a sum over the rows of a group. Couplings enter as an array: other values
+need no compilation.
+"""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from manybody._struct import dataclass, static
+from manybody._types import Array, Inexact, Int, Int8
+from manybody.hilbert import DiscreteSpace
+from manybody.hilbert.local import values_at
+from manybody.operator.bits import WORD, BitTerms, unpack_sites
+from manybody.operator.matrices import MatrixTerms, local_levels
+
+
+class Connections(NamedTuple):
+    """What an operator does to configurations, the diagonal apart: <sigma| O |sigma'> and how sigma' differs.
+
+    Attributes:
+        sites: int32 (..., conn, changed) sites that change; distinct.
+        values: int8 (..., conn, changed) their values in sigma'. A connection that changes fewer sites than the widest
+            one is filled up with sites that keep their value.
+        elements: (..., conn) matrix elements <sigma|O|sigma'>; zero for connections that sigma does not have (their
+            sites and values mean nothing then).
+    """
+
+    sites: Int[Array, "... conn changed"]
+    values: Int8[Array, "... conn changed"]
+    elements: Inexact[Array, "... conn"]
+
+
+class CompiledOperator(abc.ABC):
+    """What samplers and estimators see of an operator; a pytree.
+
+    Attributes:
+        n_connections: static, number of connections per configuration, the unused ones included.
+    """
+
+    n_connections: int
+
+    @abc.abstractmethod
+    def diagonal(self, sigma: Int8[Array, "samples sites"]) -> Inexact[Array, "samples"]:
+        """<sigma|O|sigma>."""
+
+    @abc.abstractmethod
+    def elements(self, sigma: Int8[Array, "samples sites"]) -> Inexact[Array, "samples conn"]:
+        """<sigma|O|sigma'> of all connections."""
+
+    @abc.abstractmethod
+    def change(self, sigma: Int8[Array, "rows sites"], conn: Int[Array, "rows"]) -> tuple[Array, Array]:
+        """Sites (rows, changed) and values (rows, changed) of connection number `conn` of each configuration."""
+
+    def connections(self, sigma: Int8[Array, "samples sites"]) -> Connections:
+        """All connections of a batch."""
+        n = sigma.shape[0]
+        conn = jnp.tile(jnp.arange(self.n_connections), n)
+        sites, values = self.change(jnp.repeat(sigma, self.n_connections, axis=0), conn)
+        shape = (n, self.n_connections, -1)
+        return Connections(sites.reshape(shape), values.reshape(shape), self.elements(sigma))
+
+
+@dataclass
+class _Group:
+    """Sums rows into groups. Rows are sorted by group; with equally many in each the sum is a reshape."""
+
+    index: Int[Array, "rows"]
+    n_groups: int = static()
+    uniform: bool = static()
+
+    def sum(self, rows: Array) -> Array:
+        """(samples, rows) -> (samples, groups)."""
+        if self.uniform:
+            return rows.reshape(rows.shape[0], self.n_groups, -1).sum(axis=-1)
+        return jax.ops.segment_sum(rows.T, self.index, self.n_groups, indices_are_sorted=True).T
+
+
+def _group(index: np.ndarray, n_groups: int) -> _Group:
+    counts = np.bincount(index, minlength=n_groups)
+    uniform = n_groups > 0 and bool(np.all(counts == counts[0]))
+    return _Group(jnp.asarray(index, jnp.int32), n_groups, uniform)
+
+
+# --- two-level sites ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Rows:
+    """Masks (words, rows), weights (rows,) and coupling numbers (rows,) of rows on packed bits."""
+
+    need: Array
+    value: Array
+    sign: Array
+    weight: Array
+    coupling: Array
+
+    def evaluate(self, packed: Array, couplings: Array) -> Array:
+        """Packed configurations (samples, words) -> weights of the rows (samples, rows)."""
+        legal = jnp.ones((packed.shape[0], self.weight.shape[0]), bool)
+        odd = jnp.zeros(legal.shape, jnp.uint32)
+        for w in range(self.need.shape[0]):
+            word = packed[:, w, None]
+            legal &= (word & self.need[None, w]) == self.value[None, w]
+            odd ^= word & self.sign[None, w]
+        negative = (jax.lax.population_count(odd) & 1) == 1
+        coefficient = _scaled(self.weight, couplings, self.coupling)[None, :]
+        return jnp.where(legal, jnp.where(negative, -coefficient, coefficient), jnp.zeros((), coefficient.dtype))
+
+
+@dataclass
+class BitOperator(CompiledOperator):
+    """Compiled form of `BitTerms`."""
+
+    space: DiscreteSpace = static()
+    on_diagonal: _Rows
+    off_diagonal: _Rows
+    group: _Group
+    sites: Int[Array, "conn changed"]
+    flips: Array  # (conn, changed) whether the site flips or only fills up
+    couplings: Array
+
+    @property
+    def n_connections(self) -> int:
+        return self.sites.shape[0]
+
+    def diagonal(self, sigma: Array) -> Array:
+        return self.on_diagonal.evaluate(pack(self.space, sigma), self.couplings).sum(axis=-1)
+
+    def elements(self, sigma: Array) -> Array:
+        return self.group.sum(self.off_diagonal.evaluate(pack(self.space, sigma), self.couplings))
+
+    def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
+        sites = self.sites[conn]
+        levels = self.space.to_levels(sigma)
+        old = jnp.take_along_axis(levels, sites, axis=-1)
+        return sites, values_at(self.space, sites, jnp.where(self.flips[conn], 1 - old, old))
+
+
+def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
+    """Group rows by their flip and put the tables on the device.
+
+    Args:
+        space: in a constrained space every flipped site gets a condition, so that elements to configurations outside
+            the sector are exactly zero.
+        terms: the rows; the element <sigma|O|sigma'> of row `|x^f><x|` is read at sigma' and so the adjoint is stored.
+
+    Returns:
+        The tables, with all couplings 1 (replace them).
+    """
+    rows = terms.adjoint()  # <sigma|O|sigma'> = conj <sigma'|O^dagger|sigma>: rows that start from sigma
+    if space.sectors:
+        rows = rows.with_known_flips()
+    diagonal = ~np.any(rows.flip != 0, axis=1)
+    flips, index = np.unique(rows.flip[~diagonal], axis=0, return_inverse=True)
+    sites, flipped = _pad_sites([unpack_sites(f) for f in flips], space.size)
+    order = np.argsort(index.ravel(), kind="stable")
+    return BitOperator(
+        space,
+        _rows(rows, np.flatnonzero(diagonal)),
+        _rows(rows, np.flatnonzero(~diagonal)[order]),
+        _group(index.ravel()[order], len(flips)),
+        jnp.asarray(sites, jnp.int32),
+        jnp.asarray(flipped),
+        jnp.ones(_n_couplings(terms.coupling)),
+    )
+
+
+def _rows(terms: BitTerms, select: np.ndarray) -> _Rows:
+    _, need, value, sign = (jnp.asarray(mask[select].T) for mask in terms.masks)
+    return _Rows(
+        need, value, sign, jnp.asarray(np.conj(terms.weight[select])), jnp.asarray(terms.coupling[select], jnp.int32)
+    )
+
+
+def pack(space: DiscreteSpace, sigma: Int8[Array, "samples sites"]) -> Array:
+    """Levels of two-level sites as bits: uint32 (samples, words)."""
+    levels = space.to_levels(sigma).astype(jnp.uint32)
+    return jnp.stack(
+        [
+            (levels[:, start : start + WORD] << jnp.arange(min(WORD, space.size - start), dtype=jnp.uint32)[None]).sum(
+                axis=-1, dtype=jnp.uint32
+            )
+            for start in range(0, space.size, WORD)
+        ],
+        axis=-1,
+    )
+
+
+# --- sites of any dimension --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Tables:
+    """Terms as look-ups: table[offset + sum of level * stride] * couplings[coupling]."""
+
+    sites: Array  # (rows, k)
+    strides: Array  # (rows, k), 0 for fill-up sites
+    offset: Array  # (rows,)
+    table: Array  # (entries,)
+    coupling: Array  # (rows,)
+
+    def evaluate(self, levels: Array, couplings: Array) -> Array:
+        """(samples, sites) -> (samples, rows)."""
+        index = self.offset[None, :] + (levels[:, self.sites] * self.strides[None]).sum(axis=-1, dtype=jnp.int32)
+        dtype = np.promote_types(self.table.dtype, couplings.dtype)
+        return self.table[index].astype(dtype) * couplings[self.coupling][None, :].astype(dtype)
+
+
+@dataclass
+class TableOperator(CompiledOperator):
+    """Compiled form of `MatrixTerms`: a change adds a fixed shift (modulo the local dimension) to some levels."""
+
+    space: DiscreteSpace = static()
+    on_diagonal: _Tables
+    off_diagonal: _Tables
+    group: _Group
+    sites: Int[Array, "conn changed"]
+    shifts: Int[Array, "conn changed"]
+    dimensions: Int[Array, "sites"]
+    couplings: Array
+
+    @property
+    def n_connections(self) -> int:
+        return self.sites.shape[0]
+
+    def diagonal(self, sigma: Array) -> Array:
+        return self.on_diagonal.evaluate(self.space.to_levels(sigma), self.couplings).sum(axis=-1)
+
+    def elements(self, sigma: Array) -> Array:
+        return self.group.sum(self.off_diagonal.evaluate(self.space.to_levels(sigma), self.couplings))
+
+    def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
+        sites = self.sites[conn]
+        old = jnp.take_along_axis(self.space.to_levels(sigma), sites, axis=-1)
+        new = (old + self.shifts[conn]) % self.dimensions[sites]
+        return sites, values_at(self.space, sites, new)
+
+
+def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
+    """Split matrices by the shift of levels they make and put the tables on the device (all couplings 1)."""
+    if space.sectors:
+        terms = terms.as_irreducible()  # cancellations between terms are exact, as in the check of conservation
+    dimensions = np.asarray(space.local_dimensions)
+    rows = [row for (sites, c), matrix in terms.terms.items() for row in _shift_rows(sites, c, matrix, dimensions)]
+    changes = sorted({change for change, *_ in rows if change})
+    number = {change: i for i, change in enumerate(changes)}
+    diagonal = [row for row in rows if not row[0]]
+    off = sorted((row for row in rows if row[0]), key=lambda row: number[row[0]])
+    sites, moved = _pad_sites([[s for s, _ in change] for change in changes], space.size)
+    shifts = np.zeros_like(sites)
+    shifts[moved] = [shift for change in changes for _, shift in change]
+    return TableOperator(
+        space,
+        _tables(diagonal),
+        _tables(off),
+        _group(np.array([number[row[0]] for row in off], int), len(changes)),
+        jnp.asarray(sites, jnp.int32),
+        jnp.asarray(shifts, jnp.int32),
+        jnp.asarray(dimensions, jnp.int32),
+        jnp.ones(_n_couplings(np.array([c for _, c in terms.terms], int))),
+    )
+
+
+def _shift_rows(sites: tuple[int, ...], coupling: int, matrix: np.ndarray, dimensions: np.ndarray) -> list[tuple]:
+    """(change, sites, strides, coupling, table) per pattern of shifts; table[x] = <x| matrix |x + shift>."""
+    d = dimensions[list(sites)]
+    strides = [int(np.prod(d[i + 1 :])) for i in range(len(d))]
+    levels = local_levels(sites, dimensions)
+    patterns: dict[tuple, np.ndarray] = {}
+    for x, y in np.argwhere(np.abs(matrix) > 1e-14 * np.max(np.abs(matrix), initial=0.0)):
+        shift = tuple((levels[y] - levels[x]) % d)
+        patterns.setdefault(shift, np.zeros(len(matrix), matrix.dtype))[x] = matrix[x, y]
+    return [
+        (tuple((int(s), int(t)) for s, t in zip(sites, shift, strict=True) if t), sites, strides, coupling, table)
+        for shift, table in patterns.items()
+    ]
+
+
+def _tables(rows: Sequence[tuple]) -> _Tables:
+    width = max((len(row[1]) for row in rows), default=0)
+    sites, strides = np.zeros((2, len(rows), width), np.int32)
+    offset = np.zeros(len(rows), np.int32)
+    end = 0
+    for i, (_, support, steps, _, table) in enumerate(rows):
+        sites[i, : len(support)] = support
+        strides[i, : len(support)] = steps
+        offset[i], end = end, end + len(table)
+    table = np.concatenate([row[4] for row in rows]) if rows else np.zeros(0)
+    coupling = np.array([row[3] for row in rows], np.int32)
+    return _Tables(*(jnp.asarray(a) for a in (sites, strides, offset, table, coupling)))
+
+
+# --- shared ------------------------------------------------------------------------------------------------------------
+
+
+def _pad_sites(changes: Sequence[Sequence[int]], n_sites: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sites of every change, filled up to equal length with sites that stay: (conn, changed), and which ones move."""
+    width = max((len(change) for change in changes), default=0)
+    sites = np.zeros((len(changes), width), np.int32)
+    moved = np.zeros((len(changes), width), bool)
+    for i, change in enumerate(changes):
+        fill = itertools.islice((s for s in range(n_sites) if s not in change), width - len(change))
+        sites[i] = [*change, *fill]
+        moved[i, : len(change)] = True
+    return sites, moved
+
+
+def _scaled(weight: Array, couplings: Array, index: Array) -> Array:
+    """weight * couplings[index], real if both are."""
+    dtype = np.promote_types(weight.dtype, couplings.dtype)
+    return weight.astype(dtype) * couplings.astype(dtype)[index]
+
+
+def _n_couplings(index: np.ndarray) -> int:
+    return int(np.max(index, initial=0)) + 1

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators from matrices on a few sites."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from manybody import _checks
+from manybody.hilbert import DiscreteSpace
+from manybody.operator.discrete import DiscreteOperator, make_operator
+
+
+def LocalOperator(
+    space: DiscreteSpace,
+    terms: Sequence[tuple[Sequence[int], Any]],
+    couplings: Any = None,
+) -> DiscreteOperator:
+    """Sum of matrices that act on a few sites each.
+
+    Args:
+        space: the space.
+        terms: pairs (sites, matrix): k distinct sites and a (D, D) matrix on their joint local basis, in the local
+            order of the space (spins from +s down to -s) with the first site most significant.
+        couplings: real (n_terms,), one factor for each term, kept as leaves; by default one factor 1 for all.
+
+    Raises:
+        ValueError: for a site outside the space, repeated sites, a matrix of the wrong shape, or a sum that leads out
+            of the sector of `space`.
+
+    Example:
+        >>> import numpy as np, manybody as mb
+        >>> space = mb.hilbert.Spin(4)
+        >>> zz = np.diag([1.0, -1.0, -1.0, 1.0])
+        >>> mb.operator.LocalOperator(space, [((i, (i + 1) % 4), zz) for i in range(4)]).is_diagonal
+        True
+    """
+    checked = [(_checked_sites(space, sites), np.asarray(matrix)) for sites, matrix in terms]
+    for sites, matrix in checked:
+        dimension = math.prod(space.local_dimensions[s] for s in sites)
+        _checks.require(
+            matrix.shape == (dimension, dimension),
+            "matrix",
+            f"have shape ({dimension}, {dimension}) for sites {sites}",
+            matrix.shape,
+        )
+    values = jnp.ones(1) if couplings is None else jnp.asarray(couplings)
+    if couplings is not None:
+        _checks.require(values.shape == (len(checked),), "couplings", f"have shape ({len(checked)},)", values.shape)
+
+    def build(module: Any, first: Any) -> Any:
+        return module.concatenate(
+            first,
+            [
+                module.from_matrix(first, sites, matrix, 0 if couplings is None else i)
+                for i, (sites, matrix) in enumerate(checked)
+            ],
+        )
+
+    return make_operator(space, build, values.astype(np.promote_types(values.dtype, jnp.float64)))
+
+
+def _checked_sites(space: DiscreteSpace, sites: Sequence[int]) -> tuple[int, ...]:
+    checked = tuple(_checks.integer(s, "site", minimum=0, maximum=space.size - 1) for s in sites)
+    _checks.require(len(set(checked)) == len(checked), "sites", "be distinct", checked)
+    return checked

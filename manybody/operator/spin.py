@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spin operators on one site, for any spin: S^a with [S^x, S^y] = i S^z, and Pauli matrices for two-level sites."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from manybody import _checks
+from manybody.hilbert import DiscreteSpace
+from manybody.operator.discrete import DiscreteOperator
+from manybody.operator.local import LocalOperator
+
+
+def spin_matrices(dimension: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """S^x, S^y, S^z of spin s = (dimension - 1) / 2, each (dimension, dimension), basis from +s down to -s."""
+    s = (dimension - 1) / 2
+    m = s - np.arange(dimension)
+    raising = np.diag(np.sqrt(s * (s + 1) - m[1:] * (m[1:] + 1)), k=1)
+    return (raising + raising.T) / 2, (raising - raising.T) / 2j, np.diag(m)
+
+
+def sx(space: DiscreteSpace, site: int) -> DiscreteOperator:
+    """S^x on one site."""
+    return LocalOperator(space, [((site,), spin_matrices(_dimension(space, site))[0])])
+
+
+def sy(space: DiscreteSpace, site: int) -> DiscreteOperator:
+    """S^y on one site."""
+    return LocalOperator(space, [((site,), spin_matrices(_dimension(space, site))[1])])
+
+
+def sz(space: DiscreteSpace, site: int) -> DiscreteOperator:
+    """S^z on one site."""
+    return LocalOperator(space, [((site,), spin_matrices(_dimension(space, site))[2])])
+
+
+def sp(space: DiscreteSpace, site: int) -> DiscreteOperator:
+    """S^+ = S^x + i S^y on one site."""
+    x, y, _ = spin_matrices(_dimension(space, site))
+    return LocalOperator(space, [((site,), (x + 1j * y).real)])
+
+
+def sm(space: DiscreteSpace, site: int) -> DiscreteOperator:
+    """S^- = S^x - i S^y on one site."""
+    x, y, _ = spin_matrices(_dimension(space, site))
+    return LocalOperator(space, [((site,), (x - 1j * y).real)])
+
+
+def sigmax(space: DiscreteSpace, site: int) -> DiscreteOperator:
+    """Pauli matrix X on one two-level site."""
+    return 2.0 * sx(_two_level(space, site), site)
+
+
+def sigmay(space: DiscreteSpace, site: int) -> DiscreteOperator:
+    """Pauli matrix Y on one two-level site."""
+    return 2.0 * sy(_two_level(space, site), site)
+
+
+def sigmaz(space: DiscreteSpace, site: int) -> DiscreteOperator:
+    """Pauli matrix Z on one two-level site."""
+    return 2.0 * sz(_two_level(space, site), site)
+
+
+def _dimension(space: DiscreteSpace, site: int) -> int:
+    return space.local_dimensions[_checks.integer(site, "site", minimum=0, maximum=space.size - 1)]
+
+
+def _two_level(space: DiscreteSpace, site: int) -> DiscreteSpace:
+    _checks.require(_dimension(space, site) == 2, "site", "have two levels", f"{_dimension(space, site)} levels")
+    return space

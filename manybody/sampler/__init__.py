@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samplers of |psi|^2 and the moves of their chains."""
+
+from manybody.sampler.base import Sampler, Samples
+from manybody.sampler.exact import Exact
+from manybody.sampler.exchange import Exchange
+from manybody.sampler.flips import LocalFlip, MultiFlip
+from manybody.sampler.metropolis import Metropolis
+from manybody.sampler.mixture import Mixture
+from manybody.sampler.move import Law, Move, uniform_index
+
+__all__ = [
+    "Exact",
+    "Exchange",
+    "Law",
+    "LocalFlip",
+    "Metropolis",
+    "Mixture",
+    "Move",
+    "MultiFlip",
+    "Sampler",
+    "Samples",
+    "uniform_index",
+]

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weighted samples, and what draws them."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, Literal
+
+from manybody._struct import dataclass, static
+from manybody._types import Array, Float, Inexact, Int8, PRNGKey, PyTree
+from manybody.amplitude import Amplitude
+from manybody.hilbert import HilbertSpace
+from manybody.parallel import SHARD, Comm
+
+Kind = Literal["chain", "independent", "exact"]
+
+
+@dataclass
+class Samples:
+    """Configurations with weights that add up to one over all workers.
+
+    An expectation value is sum over samples of weight * local value, whatever made the samples; `kind` says how its
+    error is found.
+
+    Attributes:
+        sigma: configurations (chains, draws, sites).
+        log_psi: log psi of each (chains, draws), in double precision.
+        weight: (chains, draws).
+        kind: "chain" (draws of a chain are correlated), "independent", or "exact" (the whole space: no error).
+    """
+
+    sigma: Int8[Array, "chains draws sites"]
+    log_psi: Inexact[Array, "chains draws"]
+    weight: Float[Array, "chains draws"]
+    kind: Kind = static()
+
+    @property
+    def flat_sigma(self) -> Int8[Array, "samples sites"]:
+        """Configurations without the division into chains."""
+        return self.sigma.reshape(-1, self.sigma.shape[-1])  # (chains * draws, sites)
+
+    @property
+    def flat_weight(self) -> Float[Array, "samples"]:
+        """Weights without the division into chains."""
+        return self.weight.reshape(-1)  # (chains * draws,)
+
+
+def samples_spec(kind: Kind) -> Samples:
+    """How `Samples` are laid out over workers."""
+    return Samples(SHARD, SHARD, SHARD, kind)
+
+
+class Sampler(abc.ABC):
+    """Draws samples of |psi|^2; immutable and hashable (a static argument).
+
+    All methods but `check_n_samples` run on every worker, with its block of the chains.
+    """
+
+    space: HilbertSpace
+    kind: Kind
+
+    @abc.abstractmethod
+    def n_draws(self, n_samples: int | None) -> int:
+        """Draws per chain that make `n_samples` samples in all.
+
+        Raises:
+            ValueError: if no number of draws does.
+        """
+
+    @abc.abstractmethod
+    def check_workers(self, comm: Comm) -> None:
+        """Raise `ValueError` if the chains do not divide evenly among the workers."""
+
+    @abc.abstractmethod
+    def init(self, comm: Comm, key: PRNGKey) -> PyTree:
+        """State of new chains."""
+
+    @property
+    @abc.abstractmethod
+    def state_spec(self) -> Any:
+        """How that state is laid out over workers: a tree prefix of `SHARD` and `REPLICATED`."""
+
+    @abc.abstractmethod
+    def sample(
+        self, comm: Comm, amplitude: Amplitude, state: PyTree, n_draws: int
+    ) -> tuple[PyTree, Samples, dict[str, Array]]:
+        """Draw `n_draws` samples per chain.
+
+        Returns:
+            The next state, the samples, and what is worth logging, the same on all workers ("acceptance" per kind of
+            move, "cache_drift").
+        """
+
+    @property
+    @abc.abstractmethod
+    def info_spec(self) -> Any:
+        """Layout of that information."""

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves that change the values of some sites without regard to the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from manybody import _checks
+from manybody._types import Array
+from manybody.hilbert import DiscreteSpace
+from manybody.hilbert.local import levels_at, values_at
+from manybody.sampler.move import Law, Move, Proposal, other_level, uniform_index
+
+
+@dataclass(frozen=True)
+class LocalFlip(Move):
+    """A random site gets a random other value (on spins 1/2: it is flipped)."""
+
+    def propose(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
+        return _change_sites(key, sigma, space, 1)
+
+    def laws(self, space: DiscreteSpace) -> set[Law]:
+        del space
+        return set()
+
+    def leaves(self, space: DiscreteSpace) -> str | None:
+        return _leaves(space, 1)
+
+
+@dataclass(frozen=True)
+class MultiFlip(Move):
+    """`n_flips` random sites get random other values at once."""
+
+    n_flips: int
+
+    def __post_init__(self) -> None:
+        _checks.integer(self.n_flips, "n_flips", minimum=1)
+
+    def propose(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
+        return _change_sites(key, sigma, space, self.n_flips)
+
+    def laws(self, space: DiscreteSpace) -> set[Law]:
+        """On two-level sites an even number of flips conserves the parity."""
+        everything = frozenset(range(space.size))
+        two_level = all(d == 2 for d in space.local_dimensions)
+        if not two_level:
+            return set()
+        if self.n_flips == space.size > 1:  # a global flip: it relates sigma to its mirror image only
+            return {Law(frozenset({0, site}), 2) for site in range(1, space.size)}
+        return {Law(everything, 2)} if self.n_flips % 2 == 0 else set()
+
+    def leaves(self, space: DiscreteSpace) -> str | None:
+        if self.n_flips > space.size:
+            return f"it changes {self.n_flips} sites, but there are {space.size}"
+        return _leaves(space, self.n_flips)
+
+
+def _leaves(space: DiscreteSpace, n_flips: int) -> str | None:
+    if not space.sectors:
+        return None
+    what = "the value of one site" if n_flips == 1 else f"the values of {n_flips} sites independently"
+    return f"it changes {what}, which leads out of the sector of {space} (Exchange stays inside)"
+
+
+def _change_sites(key: Array, sigma: Array, space: DiscreteSpace, n_flips: int) -> Proposal:
+    key_sites, key_levels = jax.random.split(key)
+    sites = _distinct_sites(key_sites, space.size, n_flips)
+    old = levels_at(space, sigma, sites)
+    if all(d == 2 for d in space.local_dimensions):
+        new = 1 - old
+    else:
+        dimensions = jnp.asarray(space.local_dimensions, jnp.int32)[sites]
+        new = jax.vmap(other_level)(jax.random.split(key_levels, n_flips), old, dimensions)
+    return sites, values_at(space, sites, new), jnp.zeros(())
+
+
+def _distinct_sites(key: Array, n_sites: int, n: int) -> Array:
+    """n of n_sites without repetition, uniformly (Floyd's algorithm: n steps, no permutation of all sites)."""
+    if n == 1:
+        return uniform_index(key, n_sites)[None]
+    keys = jax.random.split(key, n)
+    chosen = jnp.full(n, -1, jnp.int32)
+    for i in range(n):
+        last = n_sites - n + i
+        site = uniform_index(keys[i], last + 1)
+        chosen = chosen.at[i].set(jnp.where(jnp.any(chosen == site), last, site))
+    return chosen

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proposals of sparse changes, and the question whether they reach every configuration."""
+
+from __future__ import annotations
+
+import abc
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from manybody._types import Array, Float, Int, Int8, PRNGKey
+from manybody.hilbert import DiscreteSpace
+
+Proposal = tuple[Int[Array, "changed"], Int8[Array, "changed"], Float[Array, ""]]
+
+
+class Law(NamedTuple):
+    """A sum of levels over `sites` that a move conserves: exactly (modulus 0) or modulo `modulus`."""
+
+    sites: frozenset[int]
+    modulus: int
+
+
+class Move(abc.ABC):
+    """A Metropolis proposal; immutable and hashable.
+
+    A new move implements `propose`. One that knows its conservation laws overrides `laws` and `leaves` as well, so that
+    it is checked at any size (`obstruction`).
+    """
+
+    @abc.abstractmethod
+    def propose(self, key: PRNGKey, sigma: Int8[Array, "sites"], space: DiscreteSpace) -> Proposal:
+        """Propose a change of one configuration.
+
+        Args:
+            key: randomness.
+            sigma: the configuration.
+            space: its space.
+
+        Returns:
+            `sites` (changed,), distinct, always equally many; `values` (changed,), their new values (old ones may
+            occur, but a proposal that changes nothing is a wasted evaluation); and log q(sigma|sigma') -
+            log q(sigma'|sigma), zero for a symmetric proposal.
+        """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the kinds of proposals it makes, for the acceptance in the log."""
+        return (type(self).__name__,)
+
+    def propose_kind(
+        self, key: PRNGKey, sigma: Int8[Array, "sites"], space: DiscreteSpace
+    ) -> tuple[Int[Array, ""], Proposal]:
+        """As `propose`, with the number of the kind (in `names`) before it."""
+        return jnp.int32(0), self.propose(key, sigma, space)
+
+    def laws(self, space: DiscreteSpace) -> set[Law] | None:
+        """The sums of levels that no proposal changes, or None if they are not known."""
+        del space
+        return None
+
+    def leaves(self, space: DiscreteSpace) -> str | None:
+        """How the move leads out of `space`, or None if it does not; asked only of moves that know their laws."""
+        del space
+        return None
+
+    def obstruction(self, space: DiscreteSpace) -> str | None:
+        """Why this move cannot sample `space`, or None if nothing speaks against it.
+
+        A move that knows its laws is judged by them. Any other is tried out: whether it leaves the space, from random
+        configurations, and on spaces of up to 512 states whether it connects them.
+        """
+        laws = self.laws(space)
+        if laws is None:
+            return _try_out(self, space)
+        return self.leaves(space) or obstruction_by_laws(laws, space)
+
+
+def obstruction_by_laws(laws: set[Law], space: DiscreteSpace) -> str | None:
+    """The first law in `laws` that the space itself does not impose, in words."""
+    for law in sorted(laws, key=lambda law: (law.modulus, len(law.sites), sorted(law.sites))):
+        if not _imposed(law, space):
+            what = "sum of the levels" if law.modulus == 0 else f"sum of the levels modulo {law.modulus}"
+            where = "all sites" if len(law.sites) == space.size else f"sites {_shortened(sorted(law.sites))}"
+            return f"it conserves the {what} on {where}, so it cannot connect the configurations of {space}"
+    return None
+
+
+def _imposed(law: Law, space: DiscreteSpace) -> bool:
+    """Whether the sectors of the space fix this sum: they do if some of them make up its sites."""
+    inside = [frozenset(sector.sites) for sector in space.sectors if frozenset(sector.sites) <= law.sites]
+    return frozenset().union(*inside) == law.sites
+
+
+def implied(laws: set[Law]) -> set[Law]:
+    """`laws` and the weaker ones they imply that other moves may state: their total, and parities."""
+    exact = [law.sites for law in laws if law.modulus == 0]
+    disjoint = sum(map(len, exact)) == len(frozenset().union(*exact)) if exact else False
+    total = {Law(frozenset().union(*exact), 0)} if disjoint else set()
+    return laws | total | {Law(law.sites, 2) for law in laws | total}
+
+
+def uniform_index(key: PRNGKey, n: int | Array) -> Int[Array, ""]:
+    """An integer in [0, n) from 32 random bits; the bias is below n / 2^32."""
+    bits = jax.random.bits(key, dtype=jnp.uint32).astype(jnp.uint64)
+    return ((bits * jnp.asarray(n, jnp.uint64)) >> jnp.uint64(32)).astype(jnp.int32)
+
+
+def other_level(key: PRNGKey, level: Int[Array, ""], dimension: int | Array) -> Int[Array, ""]:
+    """A level of a site with `dimension` levels that differs from `level`, uniformly."""
+    shift = 1 + uniform_index(key, jnp.asarray(dimension) - 1)
+    return (level + shift) % jnp.asarray(dimension, jnp.int32)
+
+
+def _try_out(move: Move, space: DiscreteSpace, n_trials: int = 64) -> str | None:
+    small = space.n_states <= 512
+    start = jnp.asarray(space.all_states()) if small else space.random_state(jax.random.key(0), 128)
+    keys = jax.random.split(jax.random.key(1), (start.shape[0], n_trials))
+
+    def one(key: PRNGKey, sigma: Array) -> Array:
+        sites, values, _ = move.propose(key, sigma, space)
+        return sigma.at[sites].set(values)
+
+    reached = np.asarray(jax.jit(jax.vmap(jax.vmap(one, (0, None))))(keys, start))
+    legal = np.asarray(space.contains(reached))
+    if not legal.all():
+        source = np.argwhere(~legal)[0]
+        return f"it leads from {np.asarray(start)[source[0]]} to {reached[tuple(source)]}, which is not in {space}"
+    if small and not _connected(space.states_to_index(reached)):
+        return f"it cannot connect the {space.n_states} configurations of {space}"
+    return None
+
+
+def _connected(targets: np.ndarray) -> bool:
+    """Whether the graph with edges i -> targets[i, :] (and back) is connected."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, m = targets.shape
+    source = np.repeat(np.arange(n), m)
+    graph = coo_array((np.ones(n * m), (source, targets.ravel())), shape=(n, n)).tocsr()
+    return connected_components(graph, directed=False)[0] == 1
+
+
+def _shortened(sites: list[int]) -> str:
+    return f"[{', '.join(map(str, sites[:6]))}, ...]" if len(sites) > 6 else str(sites)

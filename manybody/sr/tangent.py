@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tangent map: how a change of parameters changes log psi on the samples.
+
+Rows are sqrt(w_i) (O_i - <O>), O_ik = d log psi(sigma_i) / d theta_k, as *real* rows: a complex log psi has two rows a
+sample, for its real and its imaginary part, and a complex parameter two columns. In this form
+
+    S = Re <DO^* DO> = rows^T rows,     Re f = rows^T e,     e_i = sqrt(w_i) (E_i - <E>),
+
+so one real least-squares problem serves real, complex and holomorphic states alike (for a holomorphic state S is the
+real form of the complex metric and the solution is the same).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from manybody._precision import widen
+from manybody._types import Array, Float, Inexact, PyTree
+from manybody.estimator import weighted_gradient
+from manybody.estimator.expect import LogPsi
+from manybody.parallel import Comm
+from manybody.parallel.chunk import map_rows
+from manybody.sampler import Samples
+
+
+@dataclass(frozen=True)
+class TangentMap:
+    """A worker's block of the tangent map at `params`; lives within one traced step.
+
+    Attributes:
+        comm: the workers.
+        log_psi: the wave function.
+        params: its parameters.
+        samples: the samples.
+        chunk_size: configurations differentiated at a time.
+    """
+
+    comm: Comm
+    log_psi: LogPsi
+    params: PyTree
+    samples: Samples
+    chunk_size: int | None
+
+    @property
+    def n_parts(self) -> int:
+        """Rows per sample: 1 for a real log psi, 2 for a complex one."""
+        shape = self.samples.sigma.shape
+        flat = jax.ShapeDtypeStruct((math.prod(shape[:-1]), shape[-1]), self.samples.sigma.dtype)
+        out = jax.eval_shape(self.log_psi, self.params, flat)
+        return 2 if jnp.issubdtype(out.dtype, jnp.complexfloating) else 1
+
+    @property
+    def n_local(self) -> int:
+        """Number of samples of this worker."""
+        return math.prod(self.samples.weight.shape)
+
+    @property
+    def n_params(self) -> int:
+        """Number of real parameters."""
+        return count_real(self.params)
+
+    def parts(self, x: Inexact[Array, "samples"]) -> Float[Array, "samples parts"]:
+        """Real and, for a complex log psi, imaginary part, in double precision."""
+        x = widen(x)
+        return jnp.stack([x.real, x.imag][: self.n_parts], axis=-1)
+
+    def center(self, rows: Float[Array, "samples parts"]) -> Float[Array, "samples parts"]:
+        """sqrt(w) (x - <x>) along the first axis, for rows with any further axes."""
+        weight = self.samples.flat_weight.astype(rows.dtype).reshape((-1,) + (1,) * (rows.ndim - 1))
+        mean = self.comm.psum(jnp.sum(weight * rows, axis=0, keepdims=True))
+        return jnp.sqrt(weight) * (rows - mean)
+
+    def residual(self, values: Inexact[Array, "samples"], mean: Array) -> Float[Array, "samples parts"]:
+        """e: centred and weighted local values."""
+        difference = self.parts(values - mean.astype(values.dtype))
+        return jnp.sqrt(self.samples.flat_weight)[:, None] * difference
+
+    def apply(self, tangent: PyTree) -> Float[Array, "samples parts"]:
+        """rows @ tangent, for a tree like the parameters."""
+        params, tangent = self.comm.pvary((self.params, tangent))
+
+        def push(sigma: Array) -> Array:
+            return widen(jax.jvp(lambda p: self.log_psi(p, sigma), (params,), (tangent,))[1])
+
+        return self.center(self.parts(map_rows(push, self.samples.flat_sigma, self.chunk_size)))
+
+    def adjoint(self, rows: Float[Array, "samples parts"]) -> PyTree:
+        """rows^T @ x, a tree like the parameters, the same on all workers."""
+        weight = self.samples.flat_weight[:, None]
+        scaled = jnp.sqrt(weight) * rows
+        scaled = scaled - weight * self.comm.psum(jnp.sum(scaled, axis=0, keepdims=True))
+        coefficient = scaled[:, 0] if self.n_parts == 1 else jax.lax.complex(scaled[:, 0], scaled[:, 1])
+        sigma = self.samples.flat_sigma
+        return self.comm.psum(
+            weighted_gradient(self.comm, self.log_psi, self.params, sigma, coefficient, self.chunk_size)
+        )
+
+    def jacobian(self) -> Float[Array, "samples parts params"]:
+        """The rows themselves, dense, with the parameters flattened as by `flatten_real`."""
+        params = self.comm.pvary(self.params)
+
+        def one(sigma: Array) -> Array:
+            return jnp.stack([flatten_real(g) for g in gradients(self.log_psi, params, sigma, self.n_parts)])
+
+        return self.center(map_rows(jax.vmap(one), self.samples.flat_sigma, self.chunk_size))
+
+
+def gradients(log_psi: LogPsi, params: PyTree, sigma: Array, n_parts: int) -> list[PyTree]:
+    """Gradients of the real (and imaginary) part of log psi of one configuration, conjugated: d/dRe + i d/dIm."""
+    value, pullback = jax.vjp(lambda p: log_psi(p, sigma[None])[0], params)
+    # JAX: a cotangent c gives the gradient of Re(c * value) as d/dRe - i d/dIm; Im(value) = Re(-i * value).
+    cotangents = [jnp.ones_like(value), -1j * jnp.ones_like(value)][:n_parts] if n_parts == 2 else [jnp.ones_like(value)]
+    return [jax.tree.map(jnp.conj, pullback(c)[0]) for c in cotangents]
+
+
+def count_real(params: PyTree) -> int:
+    """Number of real parameters in a tree."""
+    return sum(x.size * (2 if jnp.issubdtype(x.dtype, jnp.complexfloating) else 1) for x in jax.tree.leaves(params))
+
+
+def flatten_real(tree: PyTree) -> Float[Array, "params"]:
+    """One real vector: leaf after leaf, of complex leaves the real parts and then the imaginary parts."""
+    pieces = []
+    for x in jax.tree.leaves(tree):
+        x = widen(x)
+        pieces += [x.real.ravel(), x.imag.ravel()] if jnp.iscomplexobj(x) else [x.ravel()]
+    return jnp.concatenate(pieces)
+
+
+def unflatten_real(vector: Float[Array, "params"], like: PyTree) -> PyTree:
+    """The inverse of `flatten_real`, with the structure and types of `like`."""
+    leaves, structure = jax.tree.flatten(like)
+    out, start = [], 0
+    for x in leaves:
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            real, imag = vector[start : start + x.size], vector[start + x.size : start + 2 * x.size]
+            out.append(jax.lax.complex(real, imag).reshape(x.shape).astype(x.dtype))
+            start += 2 * x.size
+        else:
+            out.append(vector[start : start + x.size].reshape(x.shape).astype(x.dtype))
+            start += x.size
+    return jax.tree.unflatten(structure, out)

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The variational state: an ansatz with parameters, and the chains that sample it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from manybody import _checks, parallel
+from manybody._types import Array, Inexact, Int8, PyTree
+from manybody.estimator import buffer_size, count_rows, expect, force, local_values
+from manybody.hilbert import DiscreteSpace
+from manybody.network import Network, as_network
+from manybody.operator import CompiledOperator, Operator
+from manybody.parallel import REPLICATED, SHARD, Comm
+from manybody.parallel.chunk import map_rows
+from manybody.sampler import Sampler, Samples
+from manybody.sampler.base import samples_spec
+from manybody.stats import Estimate
+
+_LEAVES = ("params", "constants", "chains", "samples")
+_STATIC = ("network", "sampler", "draws", "chunk_size", "comm")
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class VariationalState:
+    """A wave function and its samples; immutable (methods that change something return a new state).
+
+    Args:
+        ansatz: flax.linen module, flax.nnx module or pair (init, apply): configurations (batch, sites) -> log psi.
+        sampler: what draws samples.
+        n_samples: number of samples, on all workers together; a multiple of the number of chains. None for one draw
+            per chain, and for the exact sampler.
+        seed: integer seed or typed key for parameters and chains.
+        chunk_size: configurations evaluated at a time (bounds the memory, changes nothing else); None for all samples
+            at once, and a built-in number of connections.
+        params: parameters to start from instead of random ones.
+        comm: the workers; by default all that were launched.
+
+    Attributes:
+        params: parameters, a tree as Flax makes it; leaves shared by all workers.
+        samples: the last samples, or None.
+        chains: state of the sampler.
+
+    Raises:
+        ValueError: if n_samples does not fit the chains, chains do not divide among workers, or log psi has the wrong
+            shape.
+    """
+
+    params: PyTree
+    constants: PyTree
+    chains: PyTree
+    samples: Samples | None
+    network: Network
+    sampler: Sampler
+    draws: int
+    chunk_size: int | None
+    comm: Comm
+
+    def __init__(
+        self,
+        ansatz: Any,
+        sampler: Sampler,
+        n_samples: int | None = None,
+        *,
+        seed: int | Array = 0,
+        chunk_size: int | None = None,
+        params: PyTree = None,
+        comm: Comm | None = None,
+    ) -> None:
+        _checks.require_type(sampler, Sampler, "sampler")
+        self.network = as_network(ansatz)
+        self.sampler = sampler
+        self.comm = parallel.comm() if comm is None else comm
+        self.draws = sampler.n_draws(n_samples)
+        sampler.check_workers(self.comm)
+        self.chunk_size = None if chunk_size is None else _checks.integer(chunk_size, "chunk_size", minimum=1)
+        key = jax.random.key(_checks.integer(seed, "seed")) if not isinstance(seed, jax.Array) else seed
+        key_params, key_chains = jax.random.split(key)
+        example = sampler.space.random_state(key_params, 2)
+        fresh, constants = jax.jit(self.network.init)(key_params, example)
+        _check_output(self.network, fresh, constants, example)
+        self.params, self.constants = self.comm.replicate((fresh if params is None else params, constants))
+        self.chains = _start(self.comm, sampler)(self.comm.replicate(key_chains))
+        self.samples = None
+
+    # --- pytree ------------------------------------------------------------------------------------------------------
+
+    def tree_flatten_with_keys(self) -> tuple:
+        children = [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in _LEAVES]
+        return children, tuple(getattr(self, name) for name in _STATIC)
+
+    @classmethod
+    def tree_unflatten(cls, aux: tuple, children: Any) -> VariationalState:
+        state = object.__new__(cls)
+        for name, value in zip((*_LEAVES, *_STATIC), (*children, *aux), strict=True):
+            object.__setattr__(state, name, value)
+        return state
+
+    def replace(self, **changes: Any) -> VariationalState:
+        """A state with some attributes replaced; samples that no longer belong to it are dropped.
+
+        Raises:
+            TypeError: for an unknown attribute.
+        """
+        unknown = set(changes) - {*_LEAVES, *_STATIC}
+        if unknown:
+            raise TypeError(f"VariationalState has no {', '.join(sorted(unknown))}.")
+        if "params" in changes and "samples" not in changes:
+            changes["samples"] = None
+        values = {name: changes.get(name, getattr(self, name)) for name in (*_LEAVES, *_STATIC)}
+        return self.tree_unflatten(tuple(values[n] for n in _STATIC), [values[n] for n in _LEAVES])
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    @property
+    def space(self) -> DiscreteSpace:
+        """The Hilbert space."""
+        return self.sampler.space
+
+    @property
+    def n_params(self) -> int:
+        """Number of real parameters (a complex one counts as two)."""
+        return sum(x.size * (2 if jnp.iscomplexobj(x) else 1) for x in jax.tree.leaves(self.params))
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples, on all workers together."""
+        return self.n_local * self.comm.size
+
+    @property
+    def n_local(self) -> int:
+        """Number of samples of one worker."""
+        return jax.tree.leaves(self.chains)[0].shape[0] // self.comm.size * self.draws
+
+    def __repr__(self) -> str:
+        return f"VariationalState({self.network}, {self.n_params} real parameters, {self.n_samples} samples)"
+
+    # --- what it can do ----------------------------------------------------------------------------------------------
+
+    def sample(self) -> VariationalState:
+        """The state with new samples (and chains that have moved on)."""
+        run = _sampling(self.comm, self.sampler, self.network, self.draws)
+        chains, samples, _ = run(self.params, self.constants, self.chains)
+        return self.replace(chains=chains, samples=samples)
+
+    def log_psi(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
+        """log psi of configurations."""
+        sigma = jnp.asarray(sigma)
+        flat = sigma.reshape(-1, sigma.shape[-1])  # (batch, sites)
+        value = _evaluate(self.network, self.chunk_size)(self.params, self.constants, flat)
+        return value.reshape(sigma.shape[:-1])
+
+    def to_array(self) -> Inexact[np.ndarray, "states"]:
+        """All amplitudes, normalised, in the order of `space.all_states()`."""
+        log_psi = np.asarray(self.log_psi(self.space.all_states()))
+        psi = np.exp(log_psi - np.max(log_psi.real))
+        return psi / np.linalg.norm(psi)
+
+    def expect(self, operator: Operator) -> Estimate:
+        """Expectation value with its error, from the samples.
+
+        Raises:
+            ValueError: if there are no samples yet (call `sample`), or the operator acts on another space.
+        """
+        return self._estimate(operator, False)[0]
+
+    def expect_and_force(self, operator: Operator) -> tuple[Estimate, PyTree]:
+        """Expectation value and force of a Hermitian operator.
+
+        The force is a tree like `params`: f_k = <(O_k - <O_k>)^* (O_loc - <O_loc>)>; the energy gradient is 2 Re f for
+        real parameters, and 2 Re f, 2 Im f along the real and imaginary part of complex ones.
+
+        Raises:
+            ValueError: as `expect`, and if the operator is not Hermitian.
+        """
+        _checks.require(operator.is_hermitian, "operator", "be Hermitian to have a force", "another one")
+        return self._estimate(operator, True)
+
+    def local_values(self, operator: Operator) -> Inexact[Array, "chains draws"]:
+        """Local estimators of all samples."""
+        compiled = self._compiled(operator)
+        flat = self._grown(compiled, lambda n: _local(self.comm, self.network, self.samples.kind, n, self.chunk_size))
+        return flat[0].reshape(self.samples.weight.shape)
+
+    def _estimate(self, operator: Operator, with_force: bool) -> tuple[Estimate, PyTree]:
+        compiled = self._compiled(operator)
+        kind = self.samples.kind
+        return self._grown(
+            compiled,
+            lambda n: _expectation(
+                self.comm, self.network, kind, n, self.chunk_size, with_force, operator.is_hermitian
+            ),
+        )
+
+    def _compiled(self, operator: Operator) -> CompiledOperator:
+        _checks.require_type(operator, Operator, "operator")
+        _checks.require(operator.space == self.space, "operator", f"act on {self.space}", operator.space)
+        _checks.require(self.samples is not None, "state", "have samples", "none yet", "Use `state = state.sample()`.")
+        return self.comm.replicate(operator.compile())
+
+    def _grown(self, compiled: CompiledOperator, make: Callable[[int], Callable]) -> tuple:
+        """Run with a buffer for connections that is large enough."""
+        n_rows = int(_counting(self.comm, self.samples.kind, self.chunk_size)(compiled, self.samples))
+        n_buffer = buffer_size(n_rows, self.n_local, compiled.n_connections)
+        return make(n_buffer)(self.params, self.constants, compiled, self.samples)
+
+
+def _check_output(network: Network, params: PyTree, constants: PyTree, example: Array) -> None:
+    out = jax.eval_shape(network.log_psi, params, constants, example)
+    good = hasattr(out, "shape") and out.shape == example.shape[:1] and jnp.issubdtype(out.dtype, jnp.inexact)
+    _checks.require(
+        good,
+        "ansatz",
+        f"map configurations {example.shape} to log psi {example.shape[:1]}",
+        getattr(out, "shape", type(out).__name__),
+    )
+
+
+# Jitted functions, made once for each combination of static arguments.
+
+
+@functools.lru_cache(maxsize=64)
+def _start(comm: Comm, sampler: Sampler) -> Callable:
+    return comm.spmd(lambda key: sampler.init(comm, key), (REPLICATED,), sampler.state_spec)
+
+
+@functools.lru_cache(maxsize=64)
+def _sampling(comm: Comm, sampler: Sampler, network: Network, n_draws: int) -> Callable:
+    def run(params: PyTree, constants: PyTree, chains: PyTree) -> tuple:
+        return sampler.sample(comm, network.bind(params, constants), chains, n_draws)
+
+    out = (sampler.state_spec, samples_spec(sampler.kind), sampler.info_spec)
+    return comm.spmd(run, (REPLICATED, REPLICATED, sampler.state_spec), out)
+
+
+@functools.lru_cache(maxsize=64)
+def _evaluate(network: Network, chunk_size: int | None) -> Callable:
+    return jax.jit(lambda p, c, sigma: map_rows(lambda s: network.bind(p, c).log_psi(s), sigma, chunk_size))
+
+
+@functools.lru_cache(maxsize=64)
+def _counting(comm: Comm, kind: str, chunk_size: int | None) -> Callable:
+    def run(operator: CompiledOperator, samples: Samples) -> Array:
+        return count_rows(comm, operator, samples.flat_sigma, chunk_size)
+
+    return comm.spmd(run, (REPLICATED, samples_spec(kind)), REPLICATED)
+
+
+@functools.lru_cache(maxsize=64)
+def _local(comm: Comm, network: Network, kind: str, n_buffer: int, chunk_size: int | None) -> Callable:
+    def run(params: PyTree, constants: PyTree, operator: CompiledOperator, samples: Samples) -> tuple:
+        amplitude = network.bind(params, constants)
+        return tuple(local_values(comm, amplitude, operator, samples.flat_sigma, n_buffer, chunk_size))
+
+    return comm.spmd(run, (REPLICATED, REPLICATED, REPLICATED, samples_spec(kind)), (SHARD, REPLICATED))
+
+
+@functools.lru_cache(maxsize=64)
+def _expectation(
+    comm: Comm,
+    network: Network,
+    kind: str,
+    n_buffer: int,
+    chunk_size: int | None,
+    with_force: bool,
+    hermitian: bool,
+) -> Callable:
+    def run(params: PyTree, constants: PyTree, operator: CompiledOperator, samples: Samples) -> tuple:
+        amplitude = network.bind(params, constants)
+        values, _ = local_values(comm, amplitude, operator, samples.flat_sigma, n_buffer, chunk_size)
+        estimate = expect(comm, values, samples, hermitian=hermitian)
+        if not with_force:
+            return estimate, None
+        gradient = force(
+            comm,
+            lambda p, sigma: network.log_psi(p, constants, sigma),
+            params,
+            samples,
+            values,
+            estimate.mean,
+            chunk_size,
+        )
+        return estimate, gradient
+
+    specs = (REPLICATED, REPLICATED, REPLICATED, samples_spec(kind))
+    return comm.spmd(run, specs, REPLICATED)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of JAX for all tests; programs that a test starts inherit them through the environment.
+
+* Values of different rank or type are never combined silently.
+* Four host devices, so that `manybody.parallel.mesh_comm` can be tested in the same process; unless a test asks for
+  them there is one worker.
+* One thread per test process for BLAS: pytest-xdist already uses the cores.
+* ``MANYBODY_TYPECHECK=1`` checks the types and shapes of arguments and results of every function of the package.
+"""
+
+import os
+
+SETTINGS = {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_NUM_CPU_DEVICES": "4",
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "MANYBODY_BACKEND": "serial",
+    "MPLBACKEND": "agg",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+for name, value in SETTINGS.items():
+    os.environ.setdefault(name, value)  # before JAX and NumPy are imported, which read them once
+
+if os.environ.get("MANYBODY_TYPECHECK", "0") != "0":
+    from jaxtyping import install_import_hook
+
+    # An int is also a float, and a float also a complex number.
+    install_import_hook("manybody", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
