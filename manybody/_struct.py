@@ -8,17 +8,23 @@ the second, when it compares the old structure with the new one.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, dataclass_transform
 
 import flax.struct
 import numpy as np
 
-dataclass = flax.struct.dataclass
+T = TypeVar("T")
 
 
 def static(**kwargs: Any) -> Any:
     """A dataclass field that is part of the structure (hashable, compared when a jitted function is called)."""
     return flax.struct.field(pytree_node=False, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static, flax.struct.field))
+def dataclass(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass and a pytree; `dataclasses.replace` makes changed copies."""
+    return flax.struct.dataclass(cls)
 
 
 class FrozenArray:

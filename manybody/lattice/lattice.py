@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks
-from manybody._types import Float
+from manybody._types import Float, Int
 from manybody.lattice import bonds
 from manybody.lattice._arrays import real_matrix, tuples
 from manybody.lattice.base import AbstractLattice, Bonds
@@ -131,6 +132,18 @@ class Lattice(AbstractLattice):
     def distances(self) -> Float[np.ndarray, "sites sites"]:
         """Minimum-image distances."""
         return bonds.distances(self)
+
+    def translations(self) -> Int[np.ndarray, "translations sites"]:
+        """Translations by whole cells along the periodic axes, as permutations: t moves site i to translations[t, i].
+
+        The first one is the identity; their order is that of the cells they move the first cell to.
+        """
+        steps = [range(n) if wraps else range(1) for n, wraps in zip(self.extent, self.periodic, strict=True)]
+        sites = np.arange(self.n_sites).reshape(*self.extent, len(self.offsets))
+        axes = tuple(range(self.dim))
+        # Rolling backwards puts at each place the number of the site that a forward translation moves it to.
+        moved = [np.roll(sites, [-n for n in step], axes).ravel() for step in itertools.product(*steps)]
+        return np.stack(moved)
 
     def bond_table(self, order: int = 1, kind: str | None = None, images: bool = False) -> Bonds:
         """Bonds between sites at the `order`-th distance, or of a kind."""

@@ -149,3 +149,23 @@ def test_offsets_may_leave_the_cell_of_an_open_lattice() -> None:
     assert cluster.bonds().tolist() == [[0, 1], [1, 2]]
     with pytest.raises(ValueError, match="own position"):
         Lattice(SQUARE, (2, 1), [[0, 0], [1, 0]], periodic=False)
+
+
+@pytest.mark.parametrize(
+    "lattice",
+    [square(3, 4), honeycomb(3, 2), square(4, 3, periodic=(True, False))],
+    ids=repr,
+)
+def test_translations_shift_positions(lattice):
+    permutations = lattice.translations()
+    periodic = [n for n, wraps in zip(lattice.extent, lattice.periodic, strict=True) if wraps]
+    assert len({tuple(p) for p in permutations.tolist()}) == len(permutations) == np.prod(periodic)
+    assert permutations[0].tolist() == list(range(lattice.n_sites))
+    inverse = np.linalg.inv(np.array(lattice.basis))
+    for number, permutation in enumerate(permutations):
+        moved = (lattice.positions[permutation] - lattice.positions) @ inverse  # in cells, up to whole turns
+        cells = np.round(moved) % lattice.extent
+        np.testing.assert_allclose(moved, np.round(moved), atol=1e-9)
+        assert len(np.unique(cells, axis=0)) == 1
+        shape = [n if wraps else 1 for n, wraps in zip(lattice.extent, lattice.periodic, strict=True)]
+        assert cells[0].tolist() == list(np.unravel_index(number, shape))
