@@ -7,3 +7,35 @@ import jax
 
 if os.environ.get("MANYBODY_X64", "1") != "0":
     jax.config.update("jax_enable_x64", True)
+
+from manybody import (  # 64-bit mode is set first
+    ansatz,
+    driver,
+    exact,
+    hamiltonian,
+    hilbert,
+    io,
+    lattice,
+    operator,
+    parallel,
+    sampler,
+    sr,
+    stats,
+)
+from manybody.state import VariationalState
+
+__all__ = [
+    "VariationalState",
+    "ansatz",
+    "driver",
+    "exact",
+    "hamiltonian",
+    "hilbert",
+    "io",
+    "lattice",
+    "operator",
+    "parallel",
+    "sampler",
+    "sr",
+    "stats",
+]

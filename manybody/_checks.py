@@ -69,5 +69,6 @@ def choice(value: str, options: Iterable[str], name: str) -> str:
 
 def did_you_mean(word: object, options: Iterable[str]) -> str:
     """ "Did you mean ...?" for the option nearest to `word`, or nothing when none is near."""
-    near = difflib.get_close_matches(str(word), list(options), n=1)
-    return f"Did you mean {near[0]!r}?" if near else ""
+    by_name = {str(option).casefold(): option for option in options}
+    near = difflib.get_close_matches(str(word).casefold(), list(by_name), n=1)
+    return f"Did you mean {by_name[near[0]]!r}?" if near else ""

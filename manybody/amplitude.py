@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 
 from manybody._precision import widen
@@ -88,13 +89,11 @@ class FullEvaluation:
         return self.log_psi(apply_change(cache.sigma, sites, values)) - cache.log_psi
 
     def update_cache(self, cache: FullCache, sites: Array, values: Array, accepted: Array) -> FullCache:
-        return self._commit(cache, apply_change(cache.sigma, sites, values), self.log_ratio(cache, sites, values), accepted)
+        return _chosen(accepted, self.init_cache(apply_change(cache.sigma, sites, values)), cache)
 
-    def _commit(self, cache: FullCache, changed: Array, log_ratio: Array, accepted: Array) -> FullCache:
-        return FullCache(
-            where_accepted(accepted, changed, cache.sigma),
-            where_accepted(accepted, cache.log_psi + log_ratio, cache.log_psi),
-        )
+
+def _chosen(accepted: Array, new: FullCache, old: FullCache) -> FullCache:
+    return jax.tree.map(lambda after, before: where_accepted(accepted, after, before), new, old)
 
 
 def try_change(
@@ -105,8 +104,7 @@ def try_change(
     A full evaluation is made once: what the ratio needed is kept for the update.
     """
     if isinstance(amplitude, FullEvaluation):
-        changed = apply_change(cache.sigma, sites, values)
-        log_ratio = amplitude.log_psi(changed) - cache.log_psi
-        return log_ratio, lambda accepted: amplitude._commit(cache, changed, log_ratio, accepted)
+        new = amplitude.init_cache(apply_change(cache.sigma, sites, values))
+        return new.log_psi - cache.log_psi, lambda accepted: _chosen(accepted, new, cache)
     log_ratio = widen(amplitude.log_ratio(cache, sites, values))
     return log_ratio, lambda accepted: amplitude.update_cache(cache, sites, values, accepted)

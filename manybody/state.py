@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -74,20 +74,28 @@ class VariationalState:
         comm: Comm | None = None,
     ) -> None:
         _checks.require_type(sampler, Sampler, "sampler")
-        self.network = as_network(ansatz)
-        self.sampler = sampler
-        self.comm = parallel.comm() if comm is None else comm
-        self.draws = sampler.n_draws(n_samples)
-        sampler.check_workers(self.comm)
-        self.chunk_size = None if chunk_size is None else _checks.integer(chunk_size, "chunk_size", minimum=1)
+        network = as_network(ansatz)
+        comm = parallel.comm() if comm is None else comm
+        draws = sampler.n_draws(n_samples)
+        sampler.check_workers(comm)
+        chunk_size = None if chunk_size is None else _checks.integer(chunk_size, "chunk_size", minimum=1)
         key = jax.random.key(_checks.integer(seed, "seed")) if not isinstance(seed, jax.Array) else seed
         key_params, key_chains = jax.random.split(key)
         example = sampler.space.random_state(key_params, 2)
-        fresh, constants = jax.jit(self.network.init)(key_params, example)
-        _check_output(self.network, fresh, constants, example)
-        self.params, self.constants = self.comm.replicate((fresh if params is None else params, constants))
-        self.chains = _start(self.comm, sampler)(self.comm.replicate(key_chains))
-        self.samples = None
+        fresh, constants = jax.jit(network.init)(key_params, example)
+        if params is not None:
+            _check_params(params, fresh)
+            fresh = params
+        _check_output(network, fresh, constants, example)
+        leaves = (*comm.replicate((fresh, constants)), _start(comm, sampler)(comm.replicate(key_chains)), None)
+        self._fill(leaves, (network, sampler, draws, chunk_size, comm))
+
+    def _fill(self, leaves: Sequence[Any], statics: Sequence[Any]) -> None:
+        for name, value in zip((*_LEAVES, *_STATIC), (*leaves, *statics), strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"A VariationalState does not change; make another one: state.replace({name}=...).")
 
     # --- pytree ------------------------------------------------------------------------------------------------------
 
@@ -98,8 +106,7 @@ class VariationalState:
     @classmethod
     def tree_unflatten(cls, aux: tuple, children: Any) -> VariationalState:
         state = object.__new__(cls)
-        for name, value in zip((*_LEAVES, *_STATIC), (*children, *aux), strict=True):
-            object.__setattr__(state, name, value)
+        state._fill(children, aux)
         return state
 
     def replace(self, **changes: Any) -> VariationalState:
@@ -179,6 +186,7 @@ class VariationalState:
         Raises:
             ValueError: as `expect`, and if the operator is not Hermitian.
         """
+        _checks.require_type(operator, Operator, "operator")
         _checks.require(operator.is_hermitian, "operator", "be Hermitian to have a force", "another one")
         return self._estimate(operator, True)
 
@@ -209,6 +217,18 @@ class VariationalState:
         n_rows = int(_counting(self.comm, self.samples.kind, self.chunk_size)(compiled, self.samples))
         n_buffer = buffer_size(n_rows, self.n_local, compiled.n_connections)
         return make(n_buffer)(self.params, self.constants, compiled, self.samples)
+
+
+def _check_params(params: PyTree, fresh: PyTree) -> None:
+    """Raise `ValueError` unless `params` looks like the parameters that the ansatz makes."""
+
+    def shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+        return {jax.tree_util.keystr(path): jnp.shape(x) for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+    given, wanted = shapes(params), shapes(fresh)
+    wrong = sorted(name for name in {*given, *wanted} if given.get(name) != wanted.get(name))
+    difference = "; ".join(f"{name}: {given.get(name)} instead of {wanted.get(name)}" for name in wrong[:4])
+    _checks.require(not wrong, "params", "have the names and shapes of the parameters of the ansatz", difference)
 
 
 def _check_output(network: Network, params: PyTree, constants: PyTree, example: Array) -> None:

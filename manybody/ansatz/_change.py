@@ -21,7 +21,7 @@ def differences(
 
 def rows(table: Num[Array, "rows hidden"], index: Int[Array, "batch"]) -> Num[Array, "batch hidden"]:
     """Rows of a table; the indices are not checked."""
-    return table.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return jnp.asarray(table).at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def linear_change(

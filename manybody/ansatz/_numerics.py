@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,7 @@ def log_product(factors: Inexact[Array, "batch hidden"]) -> Inexact[Array, "batc
     return jnp.sum(jnp.log(jnp.prod(blocks, axis=-1)), axis=-1)
 
 
+@functools.cache  # the same function for the same scale, so that ansatzes compare equal
 def scaled_normal(scale: float = 1.0) -> Initializer:
     """Normal numbers whose sum of squares is about `scale`^2, however many there are.
 

@@ -12,7 +12,7 @@ import numpy as np
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8
 from manybody.amplitude import apply_change, where_accepted
-from manybody.ansatz._change import differences, linear_change
+from manybody.ansatz._change import MAX_GATHERED, differences, linear_change
 from manybody.ansatz._numerics import Initializer, check_dtype, scaled_normal, working_dtype
 
 
@@ -81,10 +81,9 @@ class Jastrow(nn.Module):
         """log psi(changed configuration) - log psi(configuration of the cache)."""
         delta = differences(cache.sigma, sites, values)
         step = delta.astype(cache.field.dtype)
-        # Half of the change of the field comes from the pairs that are changed at both ends.
-        couplings = self._couplings(cache.sigma.shape[-1])[sites[:, :, None], sites[:, None, :]]
-        mutual = jnp.einsum("bij,bj->bi", couplings, step)
-        ratio = jnp.sum(step * (jnp.take_along_axis(cache.field, sites, axis=-1) + mutual / 2), axis=-1)
+        before = jnp.take_along_axis(cache.field, sites, axis=-1, mode="promise_in_bounds")
+        # A pair that changes at both ends sees the mean of the fields before and after.
+        ratio = jnp.sum(step * (before + self._mutual(sites, delta, cache.sigma.shape[-1]) / 2), axis=-1)
         if self.use_visible_bias:
             ratio = ratio + linear_change(self.variables["params"]["visible"]["kernel"], sites, delta)[:, 0]
         return ratio
@@ -103,6 +102,14 @@ class Jastrow(nn.Module):
             where_accepted(accepted, apply_change(cache.sigma, sites, values), cache.sigma),
             where_accepted(accepted, field, cache.field),
         )
+
+    def _mutual(self, sites: Array, delta: Array, n_sites: int) -> Inexact[Array, "batch changed"]:
+        """Change of the field on the changed sites."""
+        couplings = self._couplings(n_sites)
+        if sites.shape[1] > MAX_GATHERED:
+            return jnp.take_along_axis(linear_change(couplings, sites, delta), sites, axis=-1, mode="promise_in_bounds")
+        between = couplings.at[sites[:, :, None], sites[:, None, :]].get(mode="promise_in_bounds")
+        return jnp.einsum("bij,bj->bi", between, delta.astype(couplings.dtype))
 
     def _couplings(self, n_sites: int) -> Inexact[Array, "sites sites"]:
         return _matrix(self.variables["params"]["couplings"], n_sites)

@@ -47,7 +47,7 @@ class MLP(nn.Module):
 
     Raises:
         ValueError: if a width is not positive, there is none, or a phase is asked for beside complex weights.
-        TypeError: if `param_dtype` is not a floating-point type.
+        TypeError: if `param_dtype` is not a floating-point type, or `hidden` not a tuple of integers.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -68,6 +68,7 @@ class MLP(nn.Module):
 
     def __post_init__(self) -> None:
         check_dtype(self.param_dtype)
+        _checks.require_type(self.hidden, tuple, "hidden")
         _checks.require(len(self.hidden) > 0, "hidden", "name at least one width", self.hidden)
         for width in self.hidden:
             _checks.integer(width, "hidden", minimum=1)

@@ -8,9 +8,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from manybody import _checks
-from manybody._struct import dataclass
+from manybody._struct import FrozenArray, dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8
 from manybody.amplitude import apply_change, where_accepted
 from manybody.ansatz._change import differences, linear_change
@@ -36,8 +37,11 @@ class RBM(nn.Module):
     Real weights give a positive wave function, complex ones any; with ``separate_phase`` two RBMs with real weights
     are the logarithm of its modulus and its phase: log psi = RBM_1 + i RBM_2.
 
-    A change of a few sites costs O(hidden units): with d = sum_i delta_i W_i,
-    cosh(theta + d) / cosh(theta) = cosh d + tanh(theta) sinh d, and cosh and sinh of the rows of W are tabulated.
+    With `symmetries`, a group of permutations g of the sites, the weights are shared: unit (g, f) is unit f seen by the
+    permuted configuration, theta_{gf} = b_f + sum_i sigma_{g(i)} W_{if}, and the a_i are averaged over the group. The
+    state is invariant under the permutations, with as many hidden units and fewer parameters.
+
+    A change of a few sites costs O(hidden units): a few multiplications for each, with tabulated exponentials of W.
 
     Args:
         alpha: hidden units per site.
@@ -48,13 +52,17 @@ class RBM(nn.Module):
         kernel_init: initialiser of W (sites, hidden units).
         bias_init: initialiser of b (hidden units,).
         visible_bias_init: initialiser of a (sites, 1).
-        spacing: distances between the values of a site that `log_ratio` tabulates: 2 for spins 1/2, 1 for qubits,
-            (2, 4) for spins 1. Results are right for any other, but slower; and if some changes are in the table and
-            some are not, the last digits depend on which ones are evaluated together.
+        symmetries: permutations (n_symmetries, sites), for instance `lattice.translations()`; `alpha` times the number
+            of sites must be a multiple of n_symmetries.
+        spacing: by how much a move changes the value of a site, for the tables: 2 for spins 1/2, 1 for qubits and
+            particles that hop, (2, 4) for spins 1. Log-ratios are right for any other change, but cost as much as
+            full evaluations; and if only some changes are in the tables, the last digits of the results depend on
+            which ones are evaluated together.
 
     Raises:
-        ValueError: if `alpha` is not positive, or a phase is asked for beside complex weights.
-        TypeError: if `param_dtype` is not a floating-point type.
+        ValueError: if `alpha` or `spacing` is not positive, a phase is asked for beside complex weights, or the
+            `symmetries` are no permutations of the sites or do not divide the hidden units.
+        TypeError: if `param_dtype` is not a floating-point type, or `spacing` not an integer or several in a tuple.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -68,7 +76,7 @@ class RBM(nn.Module):
         Carleo, Troyer (2017), arXiv:1606.02318, eq. 2; two real RBMs: Torlai et al. (2018), arXiv:1703.05334.
     """
 
-    alpha: float = 1
+    alpha: int | float = 1
     param_dtype: Any = jnp.float64
     use_visible_bias: bool = True
     use_hidden_bias: bool = True
@@ -76,17 +84,22 @@ class RBM(nn.Module):
     kernel_init: Initializer = scaled_normal(1.0)
     bias_init: Initializer = scaled_normal(0.1)
     visible_bias_init: Initializer = scaled_normal(0.1)
+    symmetries: Any = None
     spacing: int | tuple[int, ...] = (1, 2)
 
     def __post_init__(self) -> None:
         _checks.positive(self.alpha, "alpha")
         check_dtype(self.param_dtype)
+        for distance in self._spacing:
+            _checks.integer(distance, "spacing", minimum=1)
         _checks.require(
             not (self.separate_phase and jnp.issubdtype(self.param_dtype, jnp.complexfloating)),
             "separate_phase",
             "be False for complex weights, which have a phase",
             self.separate_phase,
         )
+        if self.symmetries is not None and not isinstance(self.symmetries, FrozenArray):
+            object.__setattr__(self, "symmetries", _permutations(self.symmetries))
         super().__post_init__()
 
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
@@ -101,14 +114,12 @@ class RBM(nn.Module):
     ) -> Inexact[Array, "batch"]:
         """log psi(changed configuration) - log psi(configuration of the cache), imaginary part modulo 2 pi."""
         delta = differences(cache.sigma, sites, values)
-        spacing = (self.spacing,) if isinstance(self.spacing, int) else self.spacing
         ratios = []
         for prefix, hidden in zip(self._prefixes, cache.hidden, strict=True):
-            layer = self.variables["params"][f"{prefix}hidden"]
-            ratio = log_cosh_ratio(layer["kernel"], layer.get("bias"), cache.sigma, hidden, sites, delta, spacing)
+            kernel, bias = self._hidden_weights(prefix)
+            ratio = log_cosh_ratio(kernel, bias, cache.sigma, hidden, sites, delta, self._spacing)
             if self.use_visible_bias:
-                visible_bias = self.variables["params"][f"{prefix}visible"]["kernel"]
-                ratio = ratio + linear_change(visible_bias, sites, delta)[:, 0]
+                ratio = ratio + linear_change(self._visible_bias(prefix), sites, delta)[:, 0]
             ratios.append(ratio)
         return _combine(ratios)
 
@@ -122,26 +133,47 @@ class RBM(nn.Module):
         """The cache after the change where `accepted`, the old one elsewhere."""
         delta = differences(cache.sigma, sites, values)
         hidden = tuple(
-            update_hidden_spins(self.variables["params"][f"{prefix}hidden"]["kernel"], old, sites, delta, accepted)
+            update_hidden_spins(self._hidden_weights(prefix)[0], old, sites, delta, accepted)
             for prefix, old in zip(self._prefixes, cache.hidden, strict=True)
         )
         return RBMCache(where_accepted(accepted, apply_change(cache.sigma, sites, values), cache.sigma), hidden)
+
+    @property
+    def _spacing(self) -> tuple[int, ...]:
+        return self.spacing if isinstance(self.spacing, tuple) else (self.spacing,)
 
     @property
     def _prefixes(self) -> tuple[str, ...]:
         """Of the names of the layers, for each RBM."""
         return ("", "phase_") if self.separate_phase else ("",)
 
+    def _hidden_weights(self, prefix: str) -> tuple[Array, Array | None]:
+        """W (sites, hidden) and b (hidden,) of all hidden units."""
+        layer = self.variables["params"][f"{prefix}hidden"]
+        kernel, bias = layer["kernel"], layer.get("bias")
+        if self.symmetries is None:
+            return kernel, bias
+        inverse = np.argsort(self.symmetries.array, axis=1)
+        kernel = jnp.swapaxes(kernel[inverse], 0, 1).reshape(inverse.shape[1], -1)  # (sites, symmetries * features)
+        return kernel, None if bias is None else jnp.tile(bias, len(inverse))
+
+    def _visible_bias(self, prefix: str) -> Array:
+        """a (sites, 1)."""
+        kernel = self.variables["params"][f"{prefix}visible"]["kernel"]
+        return (
+            kernel if self.symmetries is None else jnp.mean(kernel[np.argsort(self.symmetries.array, axis=1)], axis=0)
+        )
+
     @nn.compact
     def _layers(self, sigma: Int8[Array, "*batch sites"]) -> list[tuple[Array, Array]]:
         """The visible term (...) and the angles theta (..., hidden) of each RBM."""
         dtype = working_dtype(self.param_dtype)
-        n_hidden = max(1, round(self.alpha * sigma.shape[-1]))
-        x = sigma.astype(dtype)
+        x = self._seen(sigma.astype(dtype))  # (..., symmetries, sites)
+        n_features = self._n_features(sigma.shape[-1])
         layers = []
         for prefix in self._prefixes:
             hidden = nn.Dense(
-                n_hidden,
+                n_features,
                 use_bias=self.use_hidden_bias,
                 dtype=dtype,
                 param_dtype=dtype,
@@ -159,9 +191,38 @@ class RBM(nn.Module):
                     kernel_init=self.visible_bias_init,
                     name=f"{prefix}visible",
                 )
-                visible = layer(x)[..., 0]
-            layers.append((visible, hidden(x)))
+                visible = jnp.mean(layer(x)[..., 0], axis=-1) if self.symmetries is not None else layer(x)[..., 0]
+            layers.append((visible, hidden(x).reshape(*sigma.shape[:-1], -1)))
         return layers
+
+    def _seen(self, x: Inexact[Array, "*batch sites"]) -> Inexact[Array, "..."]:
+        """The configurations as the features see them: permuted (..., symmetries, sites), or as they are."""
+        if self.symmetries is None:
+            return x
+        n_sites = self.symmetries.array.shape[1]
+        _checks.require(n_sites == x.shape[-1], "symmetries", f"permute {x.shape[-1]} sites", n_sites)
+        return x[..., self.symmetries.array]
+
+    def _n_features(self, n_sites: int) -> int:
+        n_hidden = max(1, round(self.alpha * n_sites))
+        if self.symmetries is None:
+            return n_hidden
+        n = len(self.symmetries.array)
+        _checks.require(
+            n_hidden % n == 0, "alpha", f"make a number of hidden units that is a multiple of {n} symmetries", n_hidden
+        )
+        return n_hidden // n
+
+
+def _permutations(symmetries: Any) -> FrozenArray:
+    array = np.asarray(symmetries)
+    good = (
+        array.ndim == 2
+        and len(array) > 0
+        and np.array_equal(np.sort(array, axis=1), np.broadcast_to(np.arange(array.shape[1]), array.shape))
+    )
+    _checks.require(good, "symmetries", "hold permutations (n_symmetries, sites)", f"an array of shape {array.shape}")
+    return FrozenArray(array)
 
 
 def _combine(terms: list[Array]) -> Array:

@@ -19,9 +19,7 @@ LogPsi = Callable[[PyTree, Int8[Array, "samples sites"]], Inexact[Array, "sample
 """log psi as a function of parameters and configurations."""
 
 
-def expect(
-    comm: Comm, values: Inexact[Array, "samples"], samples: Samples, *, hermitian: bool = False
-) -> Estimate:
+def expect(comm: Comm, values: Inexact[Array, "samples"], samples: Samples, *, hermitian: bool = False) -> Estimate:
     """Mean and error of local values (samples,) in the order of `samples.flat_sigma`.
 
     The local values of a Hermitian operator may be complex although their mean is real: with `hermitian` mean and error

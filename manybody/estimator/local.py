@@ -54,7 +54,7 @@ def local_values(
         n_buffer: static number of connections that fit (see `buffer_size`).
         chunk_size: static number of connections (and of configurations) evaluated at a time.
     """
-    n_samples, n_conn = sigma.shape[0], operator.n_connections
+    n_conn = operator.n_connections
     diagonal = widen(operator.diagonal(sigma))
     if n_conn == 0:
         return LocalValues(diagonal, jnp.int32(0))
@@ -71,8 +71,9 @@ def local_values(
         sample, conn = row // n_conn, row % n_conn
         sites, values = operator.change(sigma[sample], conn)
         log_ratio = widen(amplitude.log_ratio(jax.tree.map(lambda x: x[sample], cache), sites, values))
-        term = jnp.where(fresh, elements[row], jnp.zeros_like(elements[row])).astype(total.dtype)
-        return total.at[sample].add(term * jnp.exp(log_ratio).astype(total.dtype))
+        term = elements[row].astype(total.dtype) * jnp.exp(log_ratio).astype(total.dtype)
+        # Rows that only fill up may lead to illegal configurations, where the ratio can be anything, nan included.
+        return total.at[sample].add(jnp.where(fresh, term, jnp.zeros_like(term)))
 
     shape = jax.eval_shape(amplitude.log_psi, sigma)
     total = diagonal.astype(np.promote_types(np.promote_types(shape.dtype, elements.dtype), diagonal.dtype))
@@ -115,5 +116,3 @@ def _nonzero_rows(elements: Array, n_buffer: int) -> tuple[Array, Array]:
 
 def _compacted(used: Array, n_buffer: int) -> Array:
     return jnp.nonzero(used, size=n_buffer, fill_value=used.shape[0])[0].astype(jnp.int32)
-
-

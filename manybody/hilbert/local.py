@@ -17,10 +17,22 @@ def values_at(
 ) -> Int8[Array, "*batch changed"]:
     """Values of `sites` that are in `levels`."""
     table = _value_table(space)
-    first, step = int(table[0, 0]), int(table[1, 0]) - int(table[0, 0])
-    if np.array_equal(table, np.broadcast_to(first + step * np.arange(len(table))[:, None], table.shape)):
-        return (first + step * levels).astype(jnp.int8)  # arithmetic is cheaper than a look-up
+    line = _as_line(table)
+    if line is not None:
+        return (line[0] + line[1] * levels).astype(jnp.int8)  # arithmetic is cheaper than a look-up
     return jnp.asarray(table)[levels, sites]
+
+
+def levels_of(
+    space: DiscreteSpace, sites: Int[Array, "*batch changed"], values: Int8[Array, "*batch changed"]
+) -> Int[Array, "*batch changed"]:
+    """Levels that `values` of `sites` stand for: the inverse of `values_at`."""
+    table = _value_table(space)
+    line = _as_line(table)
+    if line is not None:
+        return (values.astype(jnp.int32) - line[0]) // line[1]
+    known = jnp.asarray(table.T)[sites] == values[..., None]  # (..., changed, levels)
+    return jnp.argmax(known, axis=-1).astype(jnp.int32)
 
 
 def levels_at(
@@ -28,6 +40,13 @@ def levels_at(
 ) -> Int[Array, "*batch changed"]:
     """Levels of `sites` in configurations."""
     return jnp.take_along_axis(space.to_levels(sigma), sites, axis=-1)
+
+
+def _as_line(table: np.ndarray) -> tuple[int, int] | None:
+    """First value and step if value = first + step * level on every site."""
+    first, step = int(table[0, 0]), int(table[1, 0]) - int(table[0, 0])
+    line = np.broadcast_to(first + step * np.arange(len(table))[:, None], table.shape)
+    return (first, step) if np.array_equal(table, line) else None
 
 
 @functools.lru_cache(maxsize=128)

@@ -34,7 +34,8 @@ def conjugate_gradients(
         max_iterations: gives up after so many.
 
     Returns:
-        x, the number of iterations, and a result code (`FAILED` if the tolerance was not reached).
+        x, the number of iterations, and a result code (`FAILED` if the tolerance was not reached; x is as far as it
+        came, or zero if it broke down).
     """
     target = tolerance**2 * dot(b, b)
 
@@ -52,4 +53,7 @@ def conjugate_gradients(
 
     start = (jnp.zeros_like(b), b, b, dot(b, b), jnp.int32(0))
     x, _, _, square, number = jax.lax.while_loop(unfinished, iterate, start)
-    return x, number, jnp.where(square <= target, OK, FAILED).astype(jnp.int32)
+    # A singular A can lead to a division by zero; the norm, being the same on all workers, tells it everywhere.
+    good = jnp.isfinite(square)
+    x = jnp.where(good, x, jnp.zeros_like(x))
+    return x, number, jnp.where(good & (square <= target), OK, FAILED).astype(jnp.int32)

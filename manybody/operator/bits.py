@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from manybody import _checks
+from manybody.hilbert import SumSector
 
 WORD = 32
 _TOLERANCE = 1e-14
@@ -115,6 +116,10 @@ class BitTerms:
         masks = np.stack([f1 ^ f2, n1 | n2, v1 | v2, s1 ^ s2])[:, possible]
         return _merged(self.n_sites, masks, np.zeros(masks.shape[1], np.int32), weight[possible])
 
+    def conjugate_signs(self, sites: Sequence[int]) -> BitTerms:
+        """U (this) U^dagger with U = product over `sites` of (-1)^level."""
+        return self.scale(_parity_sign(self.flip & pack_sites(sites, self.n_sites)))
+
     # --- other forms of the same operator ----------------------------------------------------------------------------
 
     def as_pauli_strings(self) -> BitTerms:
@@ -124,6 +129,20 @@ class BitTerms:
     def with_known_flips(self) -> BitTerms:
         """The form in which every flipped site has a condition on its old value (so each row has a definite charge)."""
         return self._split(lambda t: t.flip & ~t.need, _cases)
+
+    def within(self, sectors: Sequence[SumSector]) -> BitTerms:
+        """The form in which no row leads out of `sectors`, for operators that do not (see `leaves_sector`).
+
+        Flipped sites get conditions, so that what leads out cancels. Rows that flip all sites of a sector need none.
+        """
+        packed = [pack_sites(sector.sites, self.n_sites) for sector in sectors]
+
+        def pending(terms: BitTerms) -> np.ndarray:
+            inside = [terms.flip & sector for sector in packed]
+            partial = [np.where(np.all(f == s, axis=1)[:, None], 0, f) for f, s in zip(inside, packed, strict=True)]
+            return np.bitwise_or.reduce(partial).astype(np.uint32) & ~terms.need
+
+        return self._split(pending, _cases)
 
     def _split(self, pending, rule) -> BitTerms:  # noqa: ANN001
         """Apply `rule` to the lowest pending bit of every row until none is pending."""
@@ -155,14 +174,15 @@ class BitTerms:
         sector = pack_sites(sites, self.n_sites)
         n_flips = _popcount(self.flip & sector)
         free_flips = _popcount(self.flip & sector & ~self.need)
-        inverts = (n_flips == len(sites)) & (free_flips == n_flips)
-        if np.any(inverts) and 2 * total != len(sites):
-            return True
+        inverts = n_flips == len(sites)  # every site: the sum becomes len(sites) - total
+        if 2 * total != len(sites):
+            if np.any(inverts & (free_flips == n_flips)):
+                return True
+            inverts = np.zeros_like(inverts)
         rest = BitTerms(self.n_sites, self.masks[:, ~inverts], self.coupling[~inverts], self.weight[~inverts])
         most = int(np.max(free_flips[~inverts], initial=0))
-        _checks.require(
-            most <= _MAX_EXPANDED_SITES, "space", f"be unconstrained for terms that flip {most} sites at once", "a sector"
-        )
+        must = f"be unconstrained for terms that flip {most} sites at once"
+        _checks.require(most <= _MAX_EXPANDED_SITES, "space", must, "a sector")
         known = rest.with_known_flips()
         gain = _popcount(known.flip & ~known.value & sector) - _popcount(known.flip & known.value & sector)
         return bool(np.any(gain != 0))
@@ -172,7 +192,7 @@ def from_matrix(n_sites: int, sites: Sequence[int], matrix: np.ndarray, coupling
     """Rows of a matrix (2^k, 2^k) that acts on k `sites` (first site most significant).
 
     For every change either the conditions (one row per non-zero entry) or the Walsh-Hadamard transform (one row per
-    sign pattern) is taken, whichever has fewer rows.
+    sign pattern) is taken, whichever has fewer rows. To be put together with `concatenate`.
     """
     k = len(sites)
     x = np.arange(2**k)
@@ -192,8 +212,8 @@ def from_matrix(n_sites: int, sites: Sequence[int], matrix: np.ndarray, coupling
         else:
             masks.append(np.stack([zero | bits[change], zero | bits[-1], bits[cases], zero]))
             weights.append(amplitude[cases])
-    weight = np.concatenate(weights)
-    return _merged(n_sites, np.concatenate(masks, axis=1), np.full(len(weight), coupling, np.int32), weight)
+    weight = np.concatenate(weights)  # no two rows are equal: nothing to merge
+    return BitTerms(n_sites, np.concatenate(masks, axis=1), np.full(len(weight), coupling, np.int32), weight)
 
 
 def concatenate(n_sites: int, terms: Sequence[BitTerms]) -> BitTerms:

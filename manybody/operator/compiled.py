@@ -64,11 +64,11 @@ class CompiledOperator(abc.ABC):
 
     def connections(self, sigma: Int8[Array, "samples sites"]) -> Connections:
         """All connections of a batch."""
-        n = sigma.shape[0]
-        conn = jnp.tile(jnp.arange(self.n_connections), n)
+        shape = (sigma.shape[0], self.n_connections)
+        conn = jnp.tile(jnp.arange(self.n_connections, dtype=jnp.int32), shape[0])
         sites, values = self.change(jnp.repeat(sigma, self.n_connections, axis=0), conn)
-        shape = (n, self.n_connections, -1)
-        return Connections(sites.reshape(shape), values.reshape(shape), self.elements(sigma))
+        width = sites.shape[1:]  # (samples * conn, changed) -> (samples, conn, changed)
+        return Connections(sites.reshape(shape + width), values.reshape(shape + width), self.elements(sigma))
 
 
 @dataclass
@@ -151,8 +151,8 @@ def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
     """Group rows by their flip and put the tables on the device.
 
     Args:
-        space: in a constrained space every flipped site gets a condition, so that elements to configurations outside
-            the sector are exactly zero.
+        space: in a constrained space every flipped site gets a condition where it matters, so that elements to
+            configurations outside the sector are exactly zero.
         terms: the rows; the element <sigma|O|sigma'> of row `|x^f><x|` is read at sigma' and so the adjoint is stored.
 
     Returns:
@@ -160,7 +160,7 @@ def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
     """
     rows = terms.adjoint()  # <sigma|O|sigma'> = conj <sigma'|O^dagger|sigma>: rows that start from sigma
     if space.sectors:
-        rows = rows.with_known_flips()
+        rows = rows.within(space.sectors)
     diagonal = ~np.any(rows.flip != 0, axis=1)
     flips, index = np.unique(rows.flip[~diagonal], axis=0, return_inverse=True)
     sites, flipped = _pad_sites([unpack_sites(f) for f in flips], space.size)
@@ -250,7 +250,7 @@ class TableOperator(CompiledOperator):
 def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
     """Split matrices by the shift of levels they make and put the tables on the device (all couplings 1)."""
     if space.sectors:
-        terms = terms.as_irreducible()  # cancellations between terms are exact, as in the check of conservation
+        terms = terms.within(space.sectors)
     dimensions = np.asarray(space.local_dimensions)
     rows = [row for (sites, c), matrix in terms.terms.items() for row in _shift_rows(sites, c, matrix, dimensions)]
     changes = sorted({change for change, *_ in rows if change})

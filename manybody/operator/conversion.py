@@ -3,49 +3,74 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
 from manybody import _checks
+from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
+from manybody.hilbert.local import levels_at, levels_of
 from manybody.operator.compiled import CompiledOperator
 
-_BATCH = 2**14
+_BLOCK = 2**17
+"""Matrix elements, zeros included, that are computed at a time: their configurations stay in the cache."""
 
 
 def to_sparse(space: DiscreteSpace, compiled: CompiledOperator) -> scipy.sparse.csr_array:
     """Matrix (n_states, n_states) of a compiled operator; row = sigma, column = sigma'."""
-    _checks.require(
-        space.n_states < 2**31, "space", "have fewer than 2^31 states to be written as a matrix", space.n_states
-    )
     n_states = space.n_states
-    elements_of, diagonal_of = jax.jit(compiled.elements), jax.jit(compiled.diagonal)
-    change = jax.jit(compiled.change)
-    rows, columns, values = [], [], []
-    for start in range(0, n_states, _BATCH):
-        index = np.arange(start, min(start + _BATCH, n_states))
-        sigma = space.index_to_states(index)
-        elements = np.asarray(elements_of(sigma))
-        sample, conn = np.nonzero(elements)
-        changed = _changed(sigma, sample, conn, change, elements.size)
-        rows += [index, index[sample]]
-        columns += [index, space.states_to_index(changed)]
-        values += [np.asarray(diagonal_of(sigma)), elements[sample, conn]]
-    data = np.concatenate(values)
-    matrix = scipy.sparse.coo_array(
-        (data, (np.concatenate(rows).astype(np.int32), np.concatenate(columns).astype(np.int32))),
-        shape=(n_states, n_states),
-    ).tocsr()
-    matrix.eliminate_zeros()
+    _checks.require(n_states < 2**31, "space", "have fewer than 2^31 states to be written as a matrix", n_states)
+    n_rows = min(n_states, max(1, _BLOCK // (compiled.n_connections + 1)))
+    per_row = np.zeros(n_states + 1, np.int64)
+    columns, values = [], []
+    for start in range(0, n_states, n_rows):
+        stop = min(start + n_rows, n_states)
+        index = np.minimum(np.arange(start, start + n_rows), n_states - 1)  # one static size: compiled once
+        target, element = (np.asarray(a)[: stop - start] for a in _rows(space, compiled, index))
+        used = element != 0
+        per_row[start + 1 : stop + 1] = used.sum(axis=1)
+        columns.append(target[used])
+        values.append(element[used])
+    pointers = np.cumsum(per_row).astype(np.int32 if per_row.sum() < 2**31 else np.int64)
+    matrix = scipy.sparse.csr_array(
+        (np.concatenate(values), np.concatenate(columns), pointers), shape=(n_states, n_states)
+    )
+    matrix.sort_indices()
     return matrix
 
 
-def _changed(sigma: np.ndarray, sample: np.ndarray, conn: np.ndarray, change, size: int) -> np.ndarray:  # noqa: ANN001
-    """sigma' of the non-zero elements; padded to one static size so that nothing compiles twice."""
-    fill = size - len(sample)
-    parents = sigma[np.pad(sample, (0, fill))]
-    sites, values = (np.asarray(a)[: len(sample)] for a in change(parents, np.pad(conn, (0, fill)).astype(np.int32)))
-    changed = parents[: len(sample)].copy()
-    np.put_along_axis(changed, sites.astype(np.int64), values, axis=1)
-    return changed
+@functools.partial(jax.jit, static_argnums=0)
+def _rows(space: DiscreteSpace, compiled: CompiledOperator, index: Array) -> tuple[Array, Array]:
+    """Columns, int32 (rows, 1 + conn), and values of the matrix elements of some rows, the diagonal first.
+
+    Columns of zero elements mean nothing.
+    """
+    sigma = space.index_to_states(index)
+    n_rows, n_conn = sigma.shape[0], compiled.n_connections
+    conn = jnp.tile(jnp.arange(n_conn, dtype=jnp.int32), n_rows)
+    parents = jnp.repeat(sigma, n_conn, axis=0)  # (rows * conn, sites)
+    sites, values = compiled.change(parents, conn)
+    target = _index_of_changed(space, parents, jnp.repeat(index, n_conn), sites, values).reshape(n_rows, n_conn)
+    diagonal, elements = compiled.diagonal(sigma), compiled.elements(sigma)
+    dtype = jnp.promote_types(diagonal.dtype, elements.dtype)
+    return (
+        jnp.concatenate([index[:, None].astype(jnp.int32), target.astype(jnp.int32)], axis=1),
+        jnp.concatenate([diagonal[:, None].astype(dtype), elements.astype(dtype)], axis=1),
+    )
+
+
+def _index_of_changed(space: DiscreteSpace, sigma: Array, index: Array, sites: Array, values: Array) -> Array:
+    """Index (rows,) of configurations number `index` after `sites` (rows, changed) got other values."""
+    dimensions = space.local_dimensions
+    if space.n_states < math.prod(dimensions):
+        rows = jnp.arange(sigma.shape[0])[:, None]
+        return space.states_to_index(sigma.at[rows, sites].set(values, unique_indices=True))
+    # Every choice of levels is legal, so the index is linear in them.
+    place = np.array([math.prod(dimensions[i + 1 :]) for i in range(len(dimensions))], np.int32)
+    moved = levels_of(space, sites, values) - levels_at(space, sigma, sites)
+    return index.astype(jnp.int32) + (moved * jnp.asarray(place)[sites]).sum(axis=-1, dtype=jnp.int32)

@@ -18,7 +18,7 @@ from manybody._types import Array, Float
 from manybody.hilbert import DiscreteSpace
 from manybody.operator import bits, matrices
 from manybody.operator.base import Operator
-from manybody.operator.compiled import CompiledOperator, compile_bits, compile_matrices
+from manybody.operator.compiled import BitOperator, CompiledOperator, TableOperator, compile_bits, compile_matrices
 
 Terms = bits.BitTerms | matrices.MatrixTerms
 
@@ -37,6 +37,17 @@ class DiscreteOperator(Operator):
     terms: Terms = static()
     couplings: Float[Array, "couplings"]
 
+    __array_ufunc__ = None  # a NumPy number times an operator is an operator's business
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DiscreteOperator):
+            return NotImplemented
+        same = self.space == other.space and self.terms == other.terms
+        return same and np.array_equal(self.couplings, other.couplings)
+
+    def __hash__(self) -> int:
+        return hash((self.space, self.terms, np.asarray(self.couplings).tobytes()))
+
     # --- properties --------------------------------------------------------------------------------------------------
 
     @property
@@ -54,19 +65,26 @@ class DiscreteOperator(Operator):
         return self.max_connections == 0
 
     def conserves(self, space: DiscreteSpace) -> bool:
-        """Whether the operator maps the sectors of `space` to themselves (space: the same sites, constrained)."""
+        """Whether the operator is known to map the sectors of `space` (the same sites, constrained) to themselves.
+
+        Raises:
+            ValueError: if the sites differ.
+        """
+        self._check_sites(space)
         return not any(self.terms.leaves_sector(sector.sites, sector.total) for sector in space.sectors)
 
     # --- algebra -----------------------------------------------------------------------------------------------------
 
     def __add__(self, other: DiscreteOperator | complex) -> DiscreteOperator:
+        if type(other) is int and other == 0:  # what the built-in `sum` starts from
+            return self
         if _is_scalar(other):
             other = other * identity(self.space)
         if not isinstance(other, DiscreteOperator):
             return NotImplemented
         _same_space(self, other)
         terms = self.terms.add(other.terms, shift=self.couplings.shape[0])
-        return _make(self.space, terms, jnp.concatenate(_promoted(self.couplings, other.couplings)))
+        return _make(self.space, terms, as_couplings(lambda xp, *parts: xp.concatenate(parts), self.couplings, other.couplings))
 
     __radd__ = __add__
 
@@ -82,11 +100,14 @@ class DiscreteOperator(Operator):
     def __mul__(self, factor: complex) -> DiscreteOperator:
         if not _is_scalar(factor):
             return NotImplemented
-        if isinstance(factor, jax.core.Tracer) or not np.iscomplexobj(factor):
-            couplings, factor = _promoted(self.couplings, jnp.asarray(factor))
-            return self.replace(couplings=couplings * factor)
+        if not jnp.iscomplexobj(factor):
+            return self.replace(couplings=as_couplings(lambda _, values, number: values * number, self.couplings, factor))
+        if isinstance(factor, jax.core.Tracer):
+            raise TypeError(
+                _checks.requirement("factor", "be real where it is traced", factor.dtype, "Complex ones must be known.")
+            )
         # A complex number changes which properties hold, so it belongs to the terms.
-        return self.replace(terms=self.terms.scale(complex(factor)))
+        return _make(self.space, self.terms.scale(complex(factor)), self.couplings)
 
     __rmul__ = __mul__
 
@@ -102,7 +123,7 @@ class DiscreteOperator(Operator):
 
     def adjoint(self) -> DiscreteOperator:
         """The Hermitian conjugate."""
-        return self.replace(terms=self.terms.adjoint(), couplings=jnp.conj(self.couplings))
+        return self.replace(terms=self.terms.adjoint())
 
     def fold(self) -> DiscreteOperator:
         """The same operator with the values of its couplings made part of its terms.
@@ -116,7 +137,7 @@ class DiscreteOperator(Operator):
                 "make the product outside of the jitted function."
             )
         terms = self.terms.fold(np.asarray(self.couplings))
-        return self.replace(terms=terms, couplings=jnp.ones(1))
+        return self.replace(terms=terms, couplings=as_couplings(_same, np.ones(1)))
 
     def on(self, space: DiscreteSpace) -> DiscreteOperator:
         """The same terms on another space with the same sites, for instance a sector that they conserve.
@@ -124,18 +145,22 @@ class DiscreteOperator(Operator):
         Raises:
             ValueError: if the sites differ, or the operator leads out of the sector.
         """
-        _checks.require(
-            space.local_dimensions == self.space.local_dimensions,
-            "space",
-            f"have the same sites as the operator's ({self.space})",
-            space,
-        )
+        self._check_sites(space)
         return _make(space, self.terms, self.couplings)
+
+    def _check_sites(self, space: DiscreteSpace) -> None:
+        _checks.require_type(space, DiscreteSpace, "space")
+        same = space.local_dimensions == self.space.local_dimensions
+        _checks.require(same, "space", f"have the same sites as the operator's ({self.space})", space)
 
     # --- evaluation --------------------------------------------------------------------------------------------------
 
     def compile(self) -> CompiledOperator:
-        return _compile(self.space, self.terms, self.couplings.shape[0]).replace(couplings=self.couplings)
+        compiled = _compile(self.space, self.terms)
+        needed, given = compiled.couplings.shape[0], self.couplings
+        real = given.ndim == 1 and len(given) >= needed and not jnp.iscomplexobj(given)
+        _checks.require(real, "couplings", f"be {needed} real numbers", f"{given.dtype} of shape {given.shape}")
+        return compiled.replace(couplings=given)
 
 
 def make_operator(space: DiscreteSpace, local_terms: Callable[[Any], Terms], couplings: Any) -> DiscreteOperator:
@@ -147,16 +172,18 @@ def make_operator(space: DiscreteSpace, local_terms: Callable[[Any], Terms], cou
         couplings: real (n_couplings,).
 
     Raises:
-        ValueError: if the operator leads out of the sector of `space`.
+        ValueError: if the operator leads out of the sector of `space`, or a coupling is complex.
     """
     two_level = all(d == 2 for d in space.local_dimensions)
     module, first = (bits, space.size) if two_level else (matrices, space.local_dimensions)
-    return _make(space, local_terms(module, first), jnp.asarray(couplings))
+    cure = "Make complex numbers part of the matrices."
+    _checks.require(not jnp.iscomplexobj(couplings), "couplings", "be real", "complex ones", cure)
+    return _make(space, local_terms(module, first), as_couplings(_same, couplings))
 
 
 def identity(space: DiscreteSpace) -> DiscreteOperator:
     """The identity."""
-    return make_operator(space, lambda module, first: module.from_matrix(first, (), np.ones((1, 1))), jnp.ones(1))
+    return make_operator(space, lambda module, first: module.from_matrix(first, (), np.ones((1, 1))), np.ones(1))
 
 
 def _make(space: DiscreteSpace, terms: Terms, couplings: Array) -> DiscreteOperator:
@@ -187,8 +214,7 @@ def _is_hermitian(terms: Terms) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(space: DiscreteSpace, terms: Terms, n_couplings: int) -> CompiledOperator:
-    del n_couplings  # part of the key: the couplings that are put in have this shape
+def _compile(space: DiscreteSpace, terms: Terms) -> BitOperator | TableOperator:
     with jax.ensure_compile_time_eval():
         return compile_bits(space, terms) if isinstance(terms, bits.BitTerms) else compile_matrices(space, terms)
 
@@ -201,6 +227,17 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, numbers.Number) or (isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0)
 
 
-def _promoted(left: Array, right: Array) -> tuple[Array, Array]:
-    dtype = np.promote_types(np.promote_types(left.dtype, right.dtype), jnp.float64)
-    return left.astype(dtype), right.astype(dtype)
+def as_couplings(function: Callable[..., Any], *values: Any) -> Array:
+    """Couplings computed from others: function(NumPy or jax.numpy, *values), in double precision.
+
+    NumPy computes what is not traced: JAX would compile for every number of couplings, and trace constants inside jit.
+    """
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    if any(isinstance(value, jax.core.Tracer) for value in values):
+        return function(jnp, *(jnp.asarray(value).astype(dtype) for value in values))
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(function(np, *(np.asarray(value, dtype) for value in values)))
+
+
+def _same(_: Any, values: Any) -> Any:
+    return values

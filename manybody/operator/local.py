@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from manybody import _checks
@@ -48,9 +47,9 @@ def LocalOperator(
             f"have shape ({dimension}, {dimension}) for sites {sites}",
             matrix.shape,
         )
-    values = jnp.ones(1) if couplings is None else jnp.asarray(couplings)
     if couplings is not None:
-        _checks.require(values.shape == (len(checked),), "couplings", f"have shape ({len(checked)},)", values.shape)
+        shape = np.shape(couplings)
+        _checks.require(shape == (len(checked),), "couplings", f"have shape ({len(checked)},)", shape)
 
     def build(module: Any, first: Any) -> Any:
         return module.concatenate(
@@ -61,7 +60,7 @@ def LocalOperator(
             ],
         )
 
-    return make_operator(space, build, values.astype(np.promote_types(values.dtype, jnp.float64)))
+    return make_operator(space, build, np.ones(1) if couplings is None else couplings)
 
 
 def _checked_sites(space: DiscreteSpace, sites: Sequence[int]) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from functools import cached_property, reduce
 
 import numpy as np
 
+from manybody.hilbert import SumSector
+
 _TOLERANCE = 1e-14
 
 
@@ -84,6 +86,14 @@ class MatrixTerms:
                 products.append(((union, 0), embedded[0] @ embedded[1]))
         return merged(self.dimensions, products)
 
+    def conjugate_signs(self, sites: Sequence[int]) -> MatrixTerms:
+        """U (this) U^dagger with U = product over `sites` of (-1)^level."""
+        rotated = []
+        for (support, coupling), matrix in self.terms.items():
+            sign = 1.0 - 2.0 * (self._charge(support, sites) % 2)
+            rotated.append(((support, coupling), sign[:, None] * matrix * sign[None, :]))
+        return merged(self.dimensions, rotated)
+
     # --- properties --------------------------------------------------------------------------------------------------
 
     def as_irreducible(self) -> MatrixTerms:
@@ -95,6 +105,25 @@ class MatrixTerms:
         ]
         return merged(self.dimensions, pieces)
 
+    def within(self, sectors: Sequence[SumSector]) -> MatrixTerms:
+        """The form in which no element leads out of `sectors`, for operators that do not (see `leaves_sector`).
+
+        What is removed is what rounding has left of cancellations.
+        """
+        kept = []
+        for key, matrix in self.as_irreducible().terms.items():
+            stays = np.ones(matrix.shape, bool)
+            for sector in sectors:
+                charge = self._charge(key[0], sector.sites)
+                stays &= charge[:, None] == charge[None, :]
+            kept.append((key, np.where(stays, matrix, 0.0)))
+        return merged(self.dimensions, kept)
+
+    def _charge(self, support: tuple[int, ...], sites: Sequence[int]) -> np.ndarray:
+        """Sum (D,) of the levels on those sites of `support` that are in `sites`."""
+        counted = set(sites)
+        return local_levels(support, self.dimensions)[:, [s in counted for s in support]].sum(axis=1)
+
     def is_hermitian(self) -> bool:
         """Whether the terms of every coupling are Hermitian."""
         mine, theirs = self.as_irreducible(), self.adjoint().as_irreducible()
@@ -103,11 +132,10 @@ class MatrixTerms:
     def leaves_sector(self, sites: Sequence[int], total: int) -> bool:
         """Whether some term changes the sum of the levels on `sites` (the value of `total` does not matter here)."""
         del total
-        counted = set(sites)
+        negligible = 1e-12 * _largest(self)
         for (support, _), matrix in self.as_irreducible().terms.items():
-            levels = local_levels(support, self.dimensions)  # (D, k)
-            charge = levels[:, [s in counted for s in support]].sum(axis=1)
-            if np.any((np.abs(matrix) > 1e-12 * np.max(np.abs(matrix))) & (charge[:, None] != charge[None, :])):
+            charge = self._charge(support, sites)
+            if np.any((np.abs(matrix) > negligible) & (charge[:, None] != charge[None, :])):
                 return True
         return False
 

@@ -5,9 +5,10 @@ from manybody.sampler.base import Sampler, Samples
 from manybody.sampler.exact import Exact
 from manybody.sampler.exchange import Exchange
 from manybody.sampler.flips import LocalFlip, MultiFlip
+from manybody.sampler.law import Law
 from manybody.sampler.metropolis import Metropolis
 from manybody.sampler.mixture import Mixture
-from manybody.sampler.move import Law, Move, uniform_index
+from manybody.sampler.move import Move, uniform_index
 
 __all__ = [
     "Exact",

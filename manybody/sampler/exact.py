@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 
 from manybody import _checks
@@ -30,6 +31,9 @@ class ExactState:
 class Exact(Sampler):
     """Enumerates `space`: every state is one sample of weight |psi|^2 / norm. No randomness, no error.
 
+    States of weight zero are replaced by the most likely one (with weight zero): ratios of amplitudes and derivatives
+    of log psi do not exist there, and contribute nothing.
+
     Raises:
         ValueError: if the space has more than 2^24 states.
     """
@@ -41,11 +45,16 @@ class Exact(Sampler):
     def __post_init__(self) -> None:
         _checks.require_type(self.space, DiscreteSpace, "space")
         _checks.require(
-            self.space.n_states <= _MAX_STATES, "space", "have at most 2^24 states to be summed over", self.space.n_states
+            self.space.n_states <= _MAX_STATES,
+            "space",
+            "have at most 2^24 states to be summed over",
+            self.space.n_states,
         )
 
     def n_draws(self, n_samples: int | None) -> int:
-        _checks.require(n_samples is None, "n_samples", "be None for the exact sampler (it takes all states)", n_samples)
+        _checks.require(
+            n_samples is None, "n_samples", "be None for the exact sampler (it takes all states)", n_samples
+        )
         return 1
 
     def check_workers(self, comm: Comm) -> None:
@@ -74,5 +83,10 @@ class Exact(Sampler):
         log_weight = jnp.where(state.counts, 2.0 * log_psi.real, -jnp.inf)
         weight = jnp.exp(log_weight - comm.pmax(jnp.max(log_weight)))
         weight = weight / comm.psum(jnp.sum(weight))
-        samples = Samples(state.sigma[:, None], log_psi[:, None], weight[:, None], "exact")  # (states, 1, ...)
+        best = jnp.argmax(log_weight)
+        bests = comm.all_gather((log_weight[best][None], state.sigma[best][None], log_psi[best][None]))
+        _, likely_sigma, likely_log_psi = jax.tree.map(lambda x: x[jnp.argmax(bests[0])], bests)
+        sigma = jnp.where(weight[:, None] > 0, state.sigma, likely_sigma[None])
+        log_psi = jnp.where(weight > 0, log_psi, likely_log_psi)
+        samples = Samples(sigma[:, None], log_psi[:, None], weight[:, None], "exact")  # (states, 1, ...)
         return state, samples, {}

@@ -16,7 +16,8 @@ from manybody import _checks
 from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
 from manybody.hilbert.local import values_at
-from manybody.sampler.move import Law, Move, Proposal, implied, uniform_index
+from manybody.sampler.law import Law
+from manybody.sampler.move import Move, Proposal, uniform_index
 
 
 @dataclass(frozen=True, init=False)
@@ -68,14 +69,16 @@ class Exchange(Move):
         return np.asarray(self.pairs)
 
     def laws(self, space: DiscreteSpace) -> set[Law]:
-        """The sum of levels on each connected component of the pairs, and what follows from these."""
+        """The sum of levels on each connected component of the pairs."""
         graph = nx.Graph()
         graph.add_nodes_from(range(space.size))
         graph.add_edges_from(self._all_pairs(space.size).tolist())
-        return implied({Law(frozenset(component), 0) for component in nx.connected_components(graph)})
+        return {Law(frozenset(component), 0) for component in nx.connected_components(graph)}
 
     def leaves(self, space: DiscreteSpace) -> str | None:
         pairs = self._all_pairs(space.size)
+        if len(pairs) == 0:
+            return "it exchanges between two sites, but there is one only"
         largest = int(np.max(pairs, initial=-1))
         if largest >= space.size:
             return f"it exchanges with site {largest}, but there are {space.size} sites"
@@ -128,7 +131,9 @@ def _checked_pairs(pairs: Any) -> tuple[tuple[int, int], ...] | str:
         return _checks.choice(pairs, ("all",), "pairs")
     bonds: Sequence = pairs.bonds() if hasattr(pairs, "bonds") else pairs
     array = np.asarray(bonds)
-    _checks.require(array.ndim == 2 and array.shape[-1] == 2 and len(array) > 0, "pairs", "have shape (n_pairs, 2)", array.shape)
+    _checks.require(
+        array.ndim == 2 and array.shape[-1] == 2 and len(array) > 0, "pairs", "have shape (n_pairs, 2)", array.shape
+    )
     _checks.require(bool(np.all(array[:, 0] != array[:, 1])), "pairs", "join two different sites", array.tolist())
     _checks.require(bool(np.all(array >= 0)), "pairs", "hold site numbers", array.tolist())
     return tuple((int(i), int(j)) for i, j in array)

@@ -12,7 +12,8 @@ from manybody import _checks
 from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
 from manybody.hilbert.local import levels_at, values_at
-from manybody.sampler.move import Law, Move, Proposal, other_level, uniform_index
+from manybody.sampler.law import Law
+from manybody.sampler.move import Move, Proposal, other_level, uniform_index
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,13 @@ class MultiFlip(Move):
         return _change_sites(key, sigma, space, self.n_flips)
 
     def laws(self, space: DiscreteSpace) -> set[Law]:
-        """On two-level sites an even number of flips conserves the parity."""
-        everything = frozenset(range(space.size))
-        two_level = all(d == 2 for d in space.local_dimensions)
-        if not two_level:
-            return set()
-        if self.n_flips == space.size > 1:  # a global flip: it relates sigma to its mirror image only
-            return {Law(frozenset({0, site}), 2) for site in range(1, space.size)}
-        return {Law(everything, 2)} if self.n_flips % 2 == 0 else set()
+        """Whether two-level sites agree, if all are flipped at once; their parity, if an even number is."""
+        two_level = [site for site, dimension in enumerate(space.local_dimensions) if dimension == 2]
+        if self.n_flips == space.size:
+            return {Law(frozenset({two_level[0], site}), 2) for site in two_level[1:]}
+        if self.n_flips % 2 == 0 and len(two_level) == space.size:
+            return {Law(frozenset(two_level), 2)}
+        return set()
 
     def leaves(self, space: DiscreteSpace) -> str | None:
         if self.n_flips > space.size:

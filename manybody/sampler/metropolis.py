@@ -130,16 +130,15 @@ class Metropolis(Sampler):
             start, *walk = carry
             sweeps = 1 + jnp.where(number == 0, state.owed, 0)
             stop = start + sweeps * self.sweep_size
+            from_zero = jnp.isneginf(walk[2].real)  # log psi cannot be followed from there
             sigma, _, log_psi, counts = jax.lax.fori_loop(start, stop, step, tuple(walk))
             cache, fresh = amplitude.init_cache(sigma), amplitude.log_psi(sigma)
-            drift = jnp.max(jnp.abs((fresh - log_psi).real))
+            drift = jnp.max(jnp.where(from_zero, 0.0, jnp.abs((fresh - log_psi).real)))
             return (stop, sigma, *comm.pvary((cache, fresh, counts))), (sigma, fresh, drift)
 
         walk = (
             state.sigma,
-            *comm.pvary(
-                (amplitude.init_cache(state.sigma), amplitude.log_psi(state.sigma), jnp.zeros((2, n_kinds)))
-            ),
+            *comm.pvary((amplitude.init_cache(state.sigma), amplitude.log_psi(state.sigma), jnp.zeros((2, n_kinds)))),
         )
         carry, (sigma, log_psi, drift) = jax.lax.scan(draw, (jnp.int32(0), *walk), jnp.arange(n_draws))
         proposed, accepted = comm.psum(carry[-1])
@@ -154,9 +153,9 @@ class Metropolis(Sampler):
 
         def step(number: Array, walk: PyTree) -> PyTree:
             sigma, cache, log_psi, counts = walk
-            key_propose, key_accept = jax.vmap(
-                lambda k: jax.random.split(jax.random.fold_in(k, number)), out_axes=1
-            )(keys)
+            key_propose, key_accept = jax.vmap(lambda k: jax.random.split(jax.random.fold_in(k, number)), out_axes=1)(
+                keys
+            )
             kind, (sites, values, log_q) = jax.vmap(lambda k, s: self.move.propose_kind(k, s, self.space))(
                 key_propose, sigma
             )
@@ -173,14 +172,14 @@ class Metropolis(Sampler):
 
 
 def _checked_initial(initial: Any, space: DiscreteSpace, n_chains: int) -> FrozenArray | Callable | None:
-    if initial is None or callable(initial):
-        return initial
-    array = np.asarray(initial)
-    _checks.require(
-        array.shape in ((space.size,), (n_chains, space.size)),
-        "initial",
-        f"have shape ({space.size},) or ({n_chains}, {space.size})",
-        array.shape,
-    )
-    _checks.require(bool(np.all(space.contains(array))), "initial", f"hold configurations of {space}", "illegal ones")
-    return FrozenArray(array.astype(np.int8))
+    if initial is None:
+        return None
+    if callable(initial):
+        array, shapes = np.asarray(initial(jax.random.key(0), n_chains)), [(n_chains, space.size)]
+    else:
+        array, shapes = np.asarray(initial), [(space.size,), (n_chains, space.size)]
+    _checks.require(array.shape in shapes, "initial", f"have shape {' or '.join(map(str, shapes))}", array.shape)
+    legal = space.contains(array)
+    bad = "" if np.all(legal) else array.reshape(-1, space.size)[np.argmin(legal.reshape(-1))].tolist()
+    _checks.require(bool(np.all(legal)), "initial", f"hold configurations of {space}", bad)
+    return initial if callable(initial) else FrozenArray(array.astype(np.int8))

@@ -13,7 +13,8 @@ import numpy as np
 from manybody import _checks
 from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
-from manybody.sampler.move import Law, Move, Proposal
+from manybody.sampler.law import Law, common_laws
+from manybody.sampler.move import Move, Proposal
 
 
 @dataclass(frozen=True, init=False)
@@ -63,7 +64,7 @@ class Mixture(Move):
         """What all the moves conserve."""
         laws = [move.laws(space) for move in self.moves]
         known = [law for law in laws if law is not None]
-        return set.intersection(*known) if len(known) == len(laws) else None
+        return common_laws(known) if len(known) == len(laws) else None
 
     def leaves(self, space: DiscreteSpace) -> str | None:
         return next((reason for move in self.moves if (reason := move.leaves(space))), None)

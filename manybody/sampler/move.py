@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +11,9 @@ import numpy as np
 
 from manybody._types import Array, Float, Int, Int8, PRNGKey
 from manybody.hilbert import DiscreteSpace
+from manybody.sampler.law import Law, obstruction_by_laws
 
 Proposal = tuple[Int[Array, "changed"], Int8[Array, "changed"], Float[Array, ""]]
-
-
-class Law(NamedTuple):
-    """A sum of levels over `sites` that a move conserves: exactly (modulus 0) or modulo `modulus`."""
-
-    sites: frozenset[int]
-    modulus: int
 
 
 class Move(abc.ABC):
@@ -78,30 +71,6 @@ class Move(abc.ABC):
         return self.leaves(space) or obstruction_by_laws(laws, space)
 
 
-def obstruction_by_laws(laws: set[Law], space: DiscreteSpace) -> str | None:
-    """The first law in `laws` that the space itself does not impose, in words."""
-    for law in sorted(laws, key=lambda law: (law.modulus, len(law.sites), sorted(law.sites))):
-        if not _imposed(law, space):
-            what = "sum of the levels" if law.modulus == 0 else f"sum of the levels modulo {law.modulus}"
-            where = "all sites" if len(law.sites) == space.size else f"sites {_shortened(sorted(law.sites))}"
-            return f"it conserves the {what} on {where}, so it cannot connect the configurations of {space}"
-    return None
-
-
-def _imposed(law: Law, space: DiscreteSpace) -> bool:
-    """Whether the sectors of the space fix this sum: they do if some of them make up its sites."""
-    inside = [frozenset(sector.sites) for sector in space.sectors if frozenset(sector.sites) <= law.sites]
-    return frozenset().union(*inside) == law.sites
-
-
-def implied(laws: set[Law]) -> set[Law]:
-    """`laws` and the weaker ones they imply that other moves may state: their total, and parities."""
-    exact = [law.sites for law in laws if law.modulus == 0]
-    disjoint = sum(map(len, exact)) == len(frozenset().union(*exact)) if exact else False
-    total = {Law(frozenset().union(*exact), 0)} if disjoint else set()
-    return laws | total | {Law(law.sites, 2) for law in laws | total}
-
-
 def uniform_index(key: PRNGKey, n: int | Array) -> Int[Array, ""]:
     """An integer in [0, n) from 32 random bits; the bias is below n / 2^32."""
     bits = jax.random.bits(key, dtype=jnp.uint32).astype(jnp.uint64)
@@ -114,8 +83,9 @@ def other_level(key: PRNGKey, level: Int[Array, ""], dimension: int | Array) -> 
     return (level + shift) % jnp.asarray(dimension, jnp.int32)
 
 
-def _try_out(move: Move, space: DiscreteSpace, n_trials: int = 64) -> str | None:
+def _try_out(move: Move, space: DiscreteSpace) -> str | None:
     small = space.n_states <= 512
+    n_trials = max(64, 2**15 // space.n_states) if small else 64
     start = jnp.asarray(space.all_states()) if small else space.random_state(jax.random.key(0), 128)
     keys = jax.random.split(jax.random.key(1), (start.shape[0], n_trials))
 
@@ -142,7 +112,3 @@ def _connected(targets: np.ndarray) -> bool:
     source = np.repeat(np.arange(n), m)
     graph = coo_array((np.ones(n * m), (source, targets.ravel())), shape=(n, n)).tocsr()
     return connected_components(graph, directed=False)[0] == 1
-
-
-def _shortened(sites: list[int]) -> str:
-    return f"[{', '.join(map(str, sites[:6]))}, ...]" if len(sites) > 6 else str(sites)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._precision import widen
-from manybody._types import Array, Float, PyTree
+from manybody._types import Array, Float
 from manybody.parallel.chunk import map_rows
 from manybody.sr.tangent import TangentMap
 
@@ -61,29 +61,91 @@ def kernel(tangent: TangentMap) -> Float[Array, "rows rows"]:
 
 
 def plan(tangent: TangentMap) -> tuple[dict[Path, Layer], list[int]]:
-    """The layers treated by their structure, and the numbers of the parameter leaves that are contracted."""
-    calls: list[tuple[Path, tuple, Any, bool]] = []
+    """The layers treated by their structure, and the numbers of the parameter leaves that are contracted.
 
-    def note(path: Path, h: Array, z: Array, module: nn.Dense) -> Array:
-        calls.append((path, h.shape, jax.ShapeDtypeStruct(z.shape, z.dtype), module.use_bias))
-        return z
+    Structured is a layer that is called once, on plain arrays of the evaluation (not inside of a scan, vmap or
+    checkpoint), with weights that are parameters and serve for nothing else, if the formula is the cheaper one.
+    """
+    calls: list[_Call] = []
 
-    sigma = jax.ShapeDtypeStruct(tangent.samples.sigma.shape[-1:], tangent.samples.sigma.dtype)
-    jax.eval_shape(lambda p, s: _watched(tangent, p, s, note), tangent.params, sigma)
-    paths = [path for path, *_ in calls]
-    leaves = {_names(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tangent.params)[0]}
-    prefix = _prefix(leaves, paths)
-    layers = {}
-    for path, h_shape, output, has_bias in calls:
-        weights = leaves.get((*prefix, *path, "kernel"))
-        if weights is None or paths.count(path) > 1:
-            continue  # weights made elsewhere, or shared between several calls
-        d_in, d_out = h_shape[-1], output.shape[-1]
-        n_positions = math.prod(output.shape[:-1])
-        if n_positions**2 * (d_in + d_out) < d_in * d_out:
-            layers[path] = Layer(output, has_bias, not jnp.iscomplexobj(weights))
-    covered = {(*prefix, *path, name) for path in layers for name in ("kernel", "bias")}
-    return layers, [number for number, name in enumerate(leaves) if name not in covered]
+    def record(leaves: list[Array], sigma: Array) -> Array:
+        def note(module: nn.Dense, h: Array, call: Callable[[], Array]) -> Array:
+            weights = [module.get_variable("params", name) for name in _names(module)]
+            numbers = [i for w in weights for i, leaf in enumerate(leaves) if leaf is w]
+            z = call()
+            calls.append(_Call(module.path, h.shape[-1], jax.ShapeDtypeStruct(z.shape, z.dtype), numbers, len(weights)))
+            return z
+
+        return _watched(tangent, leaves, sigma, note)
+
+    leaves = jax.tree.leaves(tangent.params)
+    jax.eval_shape(record, leaves, _one_configuration(tangent))
+    paths = [call.path for call in calls]
+    layers = {
+        call.path: Layer(call.output, call.n_weights == 2, not jnp.iscomplexobj(leaves[call.numbers[0]]))
+        for call in calls
+        if paths.count(call.path) == 1 and len(call.numbers) == call.n_weights and _is_cheaper(call)
+    }
+    numbers = {call.path: call.numbers for call in calls}
+    entangled = _entangled(tangent, layers, numbers)
+    layers = {path: layer for path, layer in layers.items() if path not in entangled}
+    covered = {number for path in layers for number in numbers[path]}
+    return layers, [number for number in range(len(leaves)) if number not in covered]
+
+
+class _Call(NamedTuple):
+    """A call of a dense layer: its output for one configuration, and which leaves its weights are."""
+
+    path: Path
+    d_in: int
+    output: jax.ShapeDtypeStruct
+    numbers: list[int]
+    n_weights: int
+
+
+def _is_cheaper(call: _Call) -> bool:
+    n_positions, d_out = math.prod(call.output.shape[:-1]), call.output.shape[-1]
+    return n_positions**2 * (call.d_in + d_out) < call.d_in * d_out
+
+
+def _entangled(tangent: TangentMap, layers: dict[Path, Layer], numbers: dict[Path, list[int]]) -> set[Path]:
+    """Layers whose weights are used elsewhere, too, or that are called inside of another transformation."""
+
+    def bypassed(leaves: list[Array], shifts: dict[Path, Array], sigma: Array) -> tuple[Array, dict[Path, Array]]:
+        seen = {}
+
+        def note(module: nn.Dense, h: Array, call: Callable[[], Array]) -> Array:
+            if module.path not in layers:
+                return call()
+            seen[module.path] = h
+            return shifts[module.path]  # not the output: so the weights are not used here
+
+        return _watched(tangent, leaves, sigma, note), seen
+
+    leaves = jax.tree.leaves(tangent.params)
+    shifts = {path: layer.output for path, layer in layers.items()}
+    closed, (_, seen) = jax.make_jaxpr(bypassed, return_shape=True)(leaves, shifts, _one_configuration(tangent))
+    jaxpr = closed.jaxpr
+    used = {id(x) for equation in jaxpr.eqns for x in equation.invars} | {id(x) for x in jaxpr.outvars}
+    # What belongs to an inner transformation appears as a traced constant.
+    foreign = {
+        id(x) for x, const in zip(jaxpr.constvars, closed.consts, strict=True) if isinstance(const, jax.core.Tracer)
+    }
+    inputs = dict(zip(seen, jaxpr.outvars[1:], strict=True))
+    return {
+        path
+        for path in layers
+        if id(inputs[path]) in foreign or any(id(jaxpr.invars[number]) in used for number in numbers[path])
+    }
+
+
+def _one_configuration(tangent: TangentMap) -> jax.ShapeDtypeStruct:
+    sigma = tangent.samples.sigma
+    return jax.ShapeDtypeStruct(sigma.shape[-1:], sigma.dtype)
+
+
+def _names(module: nn.Dense) -> tuple[str, ...]:
+    return ("kernel", "bias") if module.use_bias else ("kernel",)
 
 
 def describe(tangent: TangentMap) -> str:
@@ -93,39 +155,42 @@ def describe(tangent: TangentMap) -> str:
     return f"structured: {names or 'none'}; contracted: {len(rest)} parameter arrays"
 
 
-def _watched(tangent: TangentMap, params: PyTree, sigma: Array, note: Callable) -> Array:
-    """log psi of one configuration, with `note(path, input, output, module) -> output` called at every dense layer."""
+def _watched(tangent: TangentMap, leaves: list[Array], sigma: Array, note: Callable) -> Array:
+    """log psi of one configuration, with `note(module, input, call) -> output` in the place of every dense layer."""
 
     def interceptor(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
-        if type(context.module) is not nn.Dense or context.method_name != "__call__":
+        module = context.module
+        linear = type(module) is nn.Dense and module.dot_general is None and module.dot_general_cls is None
+        if not linear or context.method_name != "__call__":
             return call(*args, **kwargs)
-        return note(context.module.path, args[0], call(*args, **kwargs), context.module)
+        h = args[0] if args else kwargs["inputs"]
+        return note(module, h, lambda: call(h))
 
+    params = jax.tree.unflatten(jax.tree.structure(tangent.params), leaves)
     with nn.intercept_methods(interceptor):
         return tangent.log_psi(params, sigma[None])[0]
 
 
 def _derivatives(tangent: TangentMap, layers: dict[Path, Layer], rest: list[int]) -> tuple[dict, dict, list]:
-    """Inputs (samples, positions, d_in) and slopes (samples, parts, positions, d_out) of the layers, rows of the rest."""
+    """Layers' inputs (samples, positions, d_in) and slopes (samples, parts, positions, d_out); rows of the rest."""
     params = tangent.comm.pvary(tangent.params)
-    leaves, structure = jax.tree.flatten(params)
+    leaves = jax.tree.leaves(params)
     n_parts = tangent.n_parts
 
     def one(sigma: Array) -> tuple:
         seen = {}
 
         def evaluate(shifts: dict, own: list) -> tuple[Array, dict]:
-            def note(path: Path, h: Array, z: Array, module: nn.Dense) -> Array:
-                del module
-                if path not in layers:
-                    return z
-                seen[path] = h.reshape(-1, h.shape[-1])  # (positions, d_in)
-                return z + shifts[path]
+            def note(module: nn.Dense, h: Array, call: Callable[[], Array]) -> Array:
+                if module.path not in layers:
+                    return call()
+                seen[module.path] = h.reshape(-1, h.shape[-1])  # (positions, d_in)
+                return call() + shifts[module.path]
 
             mixed = list(leaves)
             for number, leaf in zip(rest, own, strict=True):
                 mixed[number] = leaf
-            value = _watched(tangent, jax.tree.unflatten(structure, mixed), sigma, note)
+            value = _watched(tangent, mixed, sigma, note)
             return value, dict(seen)
 
         shifts = {path: jnp.zeros(layer.output.shape, layer.output.dtype) for path, layer in layers.items()}
@@ -147,6 +212,7 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
     With JAX's convention dL = Re(D . dz) the derivative with respect to complex W is h D, of which real parameters see
     the real part: Re(a) Re(b) = Re(a b + a^* b) / 2.
     """
+
     def product(h_local: Array, d_local: Array) -> Array:
         overlap = jnp.einsum("ipa,jqa->ipjq", h_local, h_all)
         slopes = jnp.einsum("iupb,jvqb->iupjvq", d_local, d_all)
@@ -180,16 +246,3 @@ def _centered(tangent: TangentMap, total: Array) -> Array:
 def _real_columns(x: Array) -> Array:
     x = x.reshape(x.shape[0], -1)  # (parts, entries)
     return jnp.concatenate([x.real, x.imag], axis=-1) if jnp.iscomplexobj(x) else x
-
-
-def _names(path: tuple) -> Path:
-    return tuple(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)
-
-
-def _prefix(leaves: dict[Path, Any], paths: list[Path]) -> Path:
-    """What stands before module paths in the parameter tree (nothing, for the parameters of a linen module)."""
-    for path in paths:
-        for name in leaves:
-            if name[-len(path) - 1 :] == (*path, "kernel"):
-                return name[: len(name) - len(path) - 1]
-    return ()

@@ -116,7 +116,9 @@ class SR:
         tolerance: float = 1e-10,
         max_iterations: int = 1000,
     ) -> None:
-        self.diag_shift = diag_shift if callable(diag_shift) else _checks.positive(diag_shift, "diag_shift", strict=False)
+        self.diag_shift = (
+            diag_shift if callable(diag_shift) else _checks.positive(diag_shift, "diag_shift", strict=False)
+        )
         self.method = _checks.choice(method, METHODS, "method")
         self.solver = _checks.choice(solver, SOLVERS, "solver")
         self.momentum = _checks.positive(momentum, "momentum", strict=False)
@@ -213,7 +215,9 @@ class SR:
         return tangent.adjoint(local), {**info, "sr_code": code}
 
     def _dense(self, a: Array, b: Array, shift: Array) -> tuple[Float[Array, "n"], Int[Array, ""]]:
-        return linalg.cholesky(a, b, shift) if self.solver == "cholesky" else linalg.smooth_pinv(a, b, shift, self.cutoff)
+        return (
+            linalg.cholesky(a, b, shift) if self.solver == "cholesky" else linalg.smooth_pinv(a, b, shift, self.cutoff)
+        )
 
 
 def minsr(diag_shift: float | Callable[[Array], Array] = 1e-3) -> SR:
@@ -234,4 +238,3 @@ def _flat_metric(tangent: TangentMap, shift: Array) -> Callable[[Array], Array]:
         return flatten_real(image) + shift * x
 
     return metric
-

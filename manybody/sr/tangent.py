@@ -113,7 +113,9 @@ def gradients(log_psi: LogPsi, params: PyTree, sigma: Array, n_parts: int) -> li
     """Gradients of the real (and imaginary) part of log psi of one configuration, conjugated: d/dRe + i d/dIm."""
     value, pullback = jax.vjp(lambda p: log_psi(p, sigma[None])[0], params)
     # JAX: a cotangent c gives the gradient of Re(c * value) as d/dRe - i d/dIm; Im(value) = Re(-i * value).
-    cotangents = [jnp.ones_like(value), -1j * jnp.ones_like(value)][:n_parts] if n_parts == 2 else [jnp.ones_like(value)]
+    cotangents = (
+        [jnp.ones_like(value), -1j * jnp.ones_like(value)][:n_parts] if n_parts == 2 else [jnp.ones_like(value)]
+    )
     return [jax.tree.map(jnp.conj, pullback(c)[0]) for c in cotangents]
 
 

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fair comparisons on a machine that others use, too.
+
+Every tool lives in a process of its own (`Worker`). Single steps alternate between the tools, so that whatever else the
+machine does hits all of them, and what is reported are medians of the ratios of times from the same round.
+Nothing here knows about a workload or a tool.
+"""
+
+import functools
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class WorkerError(RuntimeError):
+    """A worker failed, died or took too long; the message ends with what it wrote last."""
+
+
+class Worker:
+    """A live process that runs one workload in the environment of one tool.
+
+    Args:
+        name: for messages.
+        python: the interpreter of that environment.
+        workload: a file that defines ``start(options, mark)``; see `worker.py`.
+        options: handed to it; anything that JSON can write.
+        environment: added to the environment variables.
+        timeout_s: a worker that takes longer for one reply is killed.
+
+    Attributes:
+        started: its first reply: times since the process was started, threads, memory.
+    """
+
+    def __init__(self, name, python, workload, options, *, environment=None, timeout_s=900.0):
+        self.name = name
+        self._timeout_s = timeout_s
+        self._log = tempfile.TemporaryFile("w+", errors="replace")
+        command = [str(python), str(HERE / "worker.py"), str(workload), repr(time.monotonic()), json.dumps(options)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        try:
+            self.started = self._receive()
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, method, **arguments):
+        """Call a method of the workload; returns its result with its times and the memory used so far.
+
+        Raises:
+            WorkerError: if it fails, dies or takes too long.
+        """
+        try:
+            self._process.stdin.write(json.dumps({"call": method, "arguments": arguments}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # said better by what follows
+        return self._receive()
+
+    def close(self):
+        """End the process."""
+        if self._process.poll() is None:
+            self._process.stdin.close()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def _receive(self):
+        alarm = threading.Timer(self._timeout_s, self._process.kill)
+        alarm.start()
+        line = self._process.stdout.readline()
+        late = not alarm.is_alive()
+        alarm.cancel()
+        if not line:
+            reason = f"took more than {self._timeout_s} s" if late else f"died with code {self._process.wait()}"
+            raise WorkerError(f"Worker {self.name} {reason}.\n{self._tail()}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise WorkerError(f"Worker {self.name} failed.\n{reply['error']}\n{self._tail()}")
+        return reply
+
+    def _tail(self, n_characters=2000):
+        self._log.flush()
+        self._log.seek(0)
+        return self._log.read()[-n_characters:]
+
+
+def alternate(workers, method, rounds, *, warm_up=1, **arguments):
+    """Call a method of all workers in turn, round after round; another one begins each round.
+
+    Args:
+        workers: dictionary name -> `Worker`.
+        method: name of the method.
+        rounds: rounds that count.
+        warm_up: rounds before them that do not.
+        **arguments: of the method.
+
+    Returns:
+        Dictionary name -> list of replies, one per round.
+    """
+    names = list(workers)
+    replies = {name: [] for name in names}
+    for number in range(-warm_up, rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            reply = workers[name].call(method, **arguments)
+            if number >= 0:
+                replies[name].append(reply)
+    return replies
+
+
+def summary(replies):
+    """Times of one tool: medians, minimum and all."""
+    wall = [reply["wall_s"] for reply in replies]
+    return {
+        "median_s": statistics.median(wall),
+        "min_s": min(wall),
+        "cpu_median_s": statistics.median(reply["cpu_s"] for reply in replies),
+        "times_s": wall,
+    }
+
+
+def ratio(slow, fast):
+    """How many times longer `slow` takes than `fast`: in the same round, of the shortest times, of processor times."""
+    pairs = [s["wall_s"] / f["wall_s"] for s, f in zip(slow, fast, strict=True)]
+    cpu = statistics.median(s["cpu_s"] / f["cpu_s"] for s, f in zip(slow, fast, strict=True))
+    shortest = min(s["wall_s"] for s in slow) / min(f["wall_s"] for f in fast)
+    return {
+        "median": statistics.median(pairs),
+        "lowest": min(pairs),
+        "highest": max(pairs),
+        "of_minima": shortest,
+        "of_cpu_times": cpu,
+    }
+
+
+def machine():
+    """What the numbers were measured on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor()
+    return {
+        "cpu": cpu,
+        "n_cpus": os.cpu_count(),
+        "load_average": os.getloadavg(),
+        "system": platform.platform(),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        "variables": {k: v for k, v in os.environ.items() if k.startswith(("JAX_", "XLA_", "OMP_", "MANYBODY_"))},
+    }
+
+
+def commit():
+    """The commit of this checkout, with a + if files differ from it."""
+    run = functools.partial(subprocess.run, cwd=HERE, capture_output=True, text=True, check=True)
+    try:
+        number = run(["git", "rev-parse", "--short", "HEAD"]).stdout.strip()
+        return number + ("+" if run(["git", "status", "--porcelain"]).stdout.strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write(report, path=None):
+    """The report as JSON, on stdout and, if wanted, in a file."""
+    text = json.dumps(report, indent=1)
+    print(text)
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text + "\n")
+
+
+def say(*words):
+    """Something for the person who waits; not part of the report."""
+    print(*words, file=sys.stderr, flush=True)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lowest energies and states of operators on spaces small enough to enumerate."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse.linalg
+
+from manybody import _checks
+from manybody._types import Float, Inexact
+from manybody.operator import Operator
+
+_DENSE_BELOW = 400
+_TOLERANCE = 1e-14
+"""Relative accuracy of an eigenvalue; that of its state is this over the relative gap."""
+
+
+class Spectrum(NamedTuple):
+    """Energies in ascending order and their states.
+
+    Attributes:
+        energies: (k,).
+        states: (n_states, k), normalised columns in the order of `space.all_states()`.
+    """
+
+    energies: Float[np.ndarray, "k"]
+    states: Inexact[np.ndarray, "n_states k"]
+
+
+def ground_state(operator: Operator, k: int = 1) -> Spectrum:
+    """The k lowest eigenvalues and eigenvectors of a Hermitian operator.
+
+    Small matrices are diagonalised in full, others by implicitly restarted Lanczos iterations (ARPACK) on the sparse
+    matrix from a fixed start vector, so that the result is reproducible. Multiplets are complete.
+
+    Args:
+        operator: Hermitian operator.
+        k: number of states, between 1 and n_states.
+
+    Raises:
+        ValueError: if the operator is not Hermitian, k is out of range, or the space is too large for a matrix.
+
+    Example:
+        >>> import manybody as mb
+        >>> space, lattice = mb.hilbert.Spin(4), mb.lattice.chain(4)
+        >>> mb.exact.ground_state(mb.hamiltonian.heisenberg(space, lattice), k=2).energies.round(8)
+        array([-2., -1.])
+    """
+    _checks.require_type(operator, Operator, "operator")
+    cure = "Its Hermitian part is (operator + operator.adjoint()) / 2."
+    _checks.require(operator.is_hermitian, "operator", "be Hermitian", "one that is not known to be", cure)
+    n_states = operator.space.n_states
+    k = _checks.integer(k, "k", minimum=1, maximum=n_states)
+    matrix = operator.to_sparse()
+    if n_states < _DENSE_BELOW or k > n_states // 4:
+        return Spectrum(*scipy.linalg.eigh(matrix.toarray(), subset_by_index=(0, k - 1)))
+    return _lanczos(matrix, k)
+
+
+def _lanczos(matrix: scipy.sparse.csr_array, k: int) -> Spectrum:
+    """The k lowest states of a sparse matrix.
+
+    A Krylov space holds one vector of each multiplet; its partners turn up by rounding, or do not. So what has been
+    found is lifted to the top of the spectrum, and the lowest of the others asked for with another start vector, until
+    it is none of the k lowest.
+    """
+    n_states = matrix.shape[0]
+    rng = np.random.default_rng(0)
+
+    def lowest(operator: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+        start = rng.normal(size=n_states).astype(matrix.dtype)
+        return scipy.sparse.linalg.eigsh(operator, n, which="SA", v0=start, tol=_TOLERANCE)
+
+    energies, states = _ritz(matrix, lowest(matrix, k)[1])
+    norm = abs(matrix).sum(axis=1).max() if k > 1 else 0.0  # no eigenvalue is larger
+    while k > 1:
+        rest = scipy.sparse.linalg.LinearOperator(
+            matrix.shape,
+            lambda x, found=states: matrix @ x + found @ (2 * norm * (found.conj().T @ x)),
+            dtype=matrix.dtype,
+        )
+        energy, state = lowest(rest, 1)
+        if energy[0] >= energies[k - 1] - 10 * _TOLERANCE * norm:
+            break
+        energies, states = _ritz(matrix, np.concatenate([states, state], axis=1))
+    return Spectrum(energies[:k], states[:, :k])
+
+
+def _ritz(matrix: scipy.sparse.csr_array, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energies and orthonormal states that diagonalise the matrix within the span of some vectors (n_states, n)."""
+    basis, _ = np.linalg.qr(vectors)
+    energies, rotation = np.linalg.eigh(basis.conj().T @ (matrix @ basis))
+    return energies, basis @ rotation

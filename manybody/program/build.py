@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a configuration to the objects that it describes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from manybody._types import Array
+from manybody.driver import VMC
+from manybody.hilbert import DiscreteSpace
+from manybody.lattice import AbstractLattice
+from manybody.operator import DiscreteOperator
+from manybody.program.config import (
+    ANSATZES,
+    HAMILTONIANS,
+    LATTICES,
+    MOVES,
+    OPTIMIZERS,
+    SPACES,
+    GroundState,
+    Schedule,
+    StochasticReconfiguration,
+)
+from manybody.program.tables import ConfigError
+from manybody.sampler import Exact, Metropolis, Sampler
+from manybody.sr import SR
+from manybody.state import VariationalState
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be solved."""
+
+    lattice: AbstractLattice
+    space: DiscreteSpace
+    hamiltonian: DiscreteOperator
+
+
+@contextlib.contextmanager
+def table(name: str) -> Iterator[None]:
+    """Say in which table of the file a value stands that a constructor refuses.
+
+    Raises:
+        ConfigError: instead of `ValueError` and `TypeError`.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"[{name}] {error}") from error
+
+
+def problem(config: GroundState) -> Problem:
+    """Lattice, space and Hamiltonian.
+
+    Raises:
+        ConfigError: if they cannot be made; names the table.
+    """
+    with table("lattice"):
+        lattice = LATTICES.make(config.lattice)
+    with table("space"):
+        space = SPACES.make(config.space, lattice.n_sites)
+    with table("hamiltonian"):
+        hamiltonian = HAMILTONIANS.make(config.hamiltonian, space, lattice)
+    return Problem(lattice, space, hamiltonian)
+
+
+def sampler(config: GroundState, problem: Problem, **changes: Any) -> Sampler:
+    """The sampler, with some of its numbers changed.
+
+    Raises:
+        ConfigError: if it cannot be made.
+    """
+    choice = config.sampler
+    with table("sampler"):
+        if choice.move is None:
+            return Exact(problem.space)
+        move = MOVES.make(choice.move, problem.lattice)
+        numbers = {name: getattr(choice, name) for name in ("n_chains", "sweep_size", "n_burn_in")} | changes
+        return Metropolis(problem.space, move, **{name: n for name, n in numbers.items() if n is not None})
+
+
+def state(config: GroundState, problem: Problem) -> VariationalState:
+    """The state to start from.
+
+    Raises:
+        ConfigError: if it cannot be made.
+    """
+    with table("ansatz"):
+        ansatz = ANSATZES.make(config.ansatz)
+    draws = sampler(config, problem)
+    with table("sampler"):
+        return VariationalState(
+            ansatz, draws, config.sampler.n_samples, seed=config.run.seed, chunk_size=config.sampler.chunk_size
+        )
+
+
+def optimizer(config: GroundState) -> optax.GradientTransformation:
+    """What turns directions into updates."""
+    options = config.optimisation
+    return OPTIMIZERS[options.optimizer](number(options.learning_rate, options.steps))
+
+
+def preconditioner(config: GroundState) -> SR | None:
+    """What turns local energies into directions; None for the plain force.
+
+    Raises:
+        ConfigError: if a number is out of range.
+    """
+    options = config.optimisation
+    if options.preconditioner == "none":
+        return None
+    given = vars(options.sr or StochasticReconfiguration())
+    with table("optimisation.sr"):
+        return SR(**{**given, "diag_shift": number(given["diag_shift"], options.steps)})
+
+
+def vmc(config: GroundState, problem: Problem, start: VariationalState) -> VMC:
+    """The driver.
+
+    Raises:
+        ConfigError: if it cannot be made.
+    """
+    chosen = {"optimizer": optimizer(config), "preconditioner": preconditioner(config)}
+    with table("hamiltonian"):
+        return VMC(problem.hamiltonian, start, **chosen)
+
+
+def measured(config: GroundState, problem: Problem, final: VariationalState) -> VariationalState:
+    """The final wave function with samples of new chains, which share no random numbers with those of the run.
+
+    Raises:
+        ConfigError: if the numbers in [measure] do not fit.
+    """
+    choice = config.measure
+    numbers = {"n_chains": choice.n_chains, "n_burn_in": choice.n_burn_in}
+    changes = {name: n for name, n in numbers.items() if n is not None}
+    with table("measure"):
+        fresh = VariationalState(
+            ANSATZES.make(config.ansatz),
+            sampler(config, problem, **changes),
+            None if config.sampler.kind == "Exact" else choice.n_samples or config.sampler.n_samples,
+            seed=jax.random.fold_in(jax.random.key(config.run.seed), 1),
+            chunk_size=config.sampler.chunk_size,
+            params=final.params,
+        )
+    return fresh.sample()
+
+
+def number(value: float | Schedule, steps: int) -> float | Callable[[Array], Array]:
+    """A number, or a function of the step for a schedule; `steps` is how long that lasts if it does not say."""
+    if not isinstance(value, Schedule):
+        return value
+    length = max(1, steps if value.steps is None else value.steps)
+    schedules = {
+        "linear": lambda: optax.linear_schedule(value.start, value.stop, length),
+        "exponential": lambda: optax.exponential_decay(
+            value.start, length, value.stop / value.start, end_value=value.stop
+        ),
+        "cosine": lambda: optax.cosine_decay_schedule(value.start, length, value.stop / value.start),
+    }
+    schedule = schedules[value.kind]()
+    return lambda step: schedule(jnp.asarray(step, float))

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The laws of every ansatz: one list, all laws for each."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from manybody._types import Array, PyTree
+from manybody.ansatz import MLP, RBM, Jastrow, MeanField
+from manybody.parallel import REPLICATED, SHARD
+from manybody.parallel.launch import mesh_comm
+
+N_SITES, BATCH = 11, 16
+HALF, ONE, QUBIT, BOSON = (1, -1), (2, 0, -2), (0, 1), (0, 1, 2, 3, 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An ansatz (made for a dtype of parameters), and the values that its sites take.
+
+    `large` scales the parameters so that a cosh overflows; a function with poles would be chaotic there.
+    """
+
+    make: Callable[[str], nn.Module]
+    values: tuple[int, ...] = HALF
+    param_dtype: str = "float64"
+    is_complex: bool = False
+    large: float = 60.0
+
+    @property
+    def ansatz(self) -> nn.Module:
+        return self.make(self.param_dtype)
+
+    @property
+    def result_dtype(self) -> str:
+        single = self.param_dtype in SINGLE.values()
+        return ("complex64" if single else "complex128") if self.is_complex else ("float32" if single else "float64")
+
+    def sigma(self, seed: int, n_sites: int = N_SITES) -> np.ndarray:
+        return np.random.default_rng(seed).choice(np.int8(self.values), (BATCH, n_sites))
+
+    def variables(self, scale: float = 1.0, n_sites: int = N_SITES) -> PyTree:
+        return jax.tree.map(lambda x: x * scale, initialise(self, n_sites))
+
+    def log_psi(self, variables: PyTree, sigma: Array) -> Array:
+        return apply(self, "__call__")(variables, sigma)
+
+    def init_cache(self, variables: PyTree, sigma: Array) -> PyTree:
+        return apply(self, "init_cache")(variables, sigma)
+
+    def log_ratio(self, variables: PyTree, cache: PyTree, sites: Array, values: Array) -> Array:
+        return apply(self, "log_ratio")(variables, cache, sites, values)
+
+    def update_cache(self, variables: PyTree, cache: PyTree, sites: Array, values: Array, accepted: Array) -> PyTree:
+        return apply(self, "update_cache")(variables, cache, sites, values, accepted)
+
+
+def complex_case(make: Callable[[str], nn.Module], values: tuple[int, ...] = HALF, **fields: float) -> Case:
+    return Case(make, values, "complex128", True, **fields)
+
+
+SINGLE = {"float64": "float32", "complex128": "complex64"}
+ANSATZES = {
+    "mean-field": Case(lambda t: MeanField(param_dtype=t)),
+    "jastrow-complex-spin-1": complex_case(lambda t: Jastrow(param_dtype=t), ONE),
+    "jastrow-pairs-only-qubit": Case(lambda t: Jastrow(param_dtype=t, use_visible_bias=False), QUBIT),
+    "rbm": Case(lambda t: RBM(param_dtype=t)),
+    "rbm-complex-bare": complex_case(
+        lambda t: RBM(alpha=2, use_visible_bias=False, use_hidden_bias=False, param_dtype=t)
+    ),
+    "rbm-phase-qubit": Case(lambda t: RBM(separate_phase=True, spacing=1, param_dtype=t), QUBIT, is_complex=True),
+    "rbm-spin-1": Case(lambda t: RBM(spacing=(2, 4), param_dtype=t), ONE),
+    "rbm-boson-no-table": Case(lambda t: RBM(param_dtype=t), BOSON),
+    "mlp": Case(lambda t: MLP(hidden=(7, 5), param_dtype=t)),
+    "mlp-phase-spin-1": Case(lambda t: MLP(hidden=(8,), separate_phase=True, param_dtype=t), ONE, is_complex=True),
+    "mlp-complex-qubit": complex_case(lambda t: MLP((6, 4), jnp.tanh, param_dtype=t), QUBIT, large=1.0),
+}
+every = pytest.mark.parametrize("case", ANSATZES.values(), ids=ANSATZES)
+
+
+@functools.cache
+def apply(case: Case, method: str) -> Callable[..., PyTree]:
+    """Jitted, and compiled once for all tests."""
+    return jax.jit(functools.partial(case.ansatz.apply, method=method))
+
+
+@functools.cache
+def initialise(case: Case, n_sites: int) -> PyTree:
+    return jax.device_get(jax.jit(case.ansatz.init)(jax.random.key(7), case.sigma(0, n_sites)))
+
+
+def change(case: Case, n_changed: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct sites and random values of them, some of which are the old ones."""
+    rng = np.random.default_rng(seed)
+    sites = rng.permuted(np.tile(np.arange(N_SITES, dtype=np.int32), (BATCH, 1)), axis=1)[:, :n_changed]
+    return sites, rng.choice(np.int8(case.values), (BATCH, n_changed))
+
+
+def changed(sigma: np.ndarray, sites: np.ndarray, values: np.ndarray) -> np.ndarray:
+    new = sigma.copy()
+    np.put_along_axis(new, sites, values, axis=1)
+    return new
+
+
+def assert_same_log(found: Array, expected: Array, tolerance: float) -> None:
+    """Equal, imaginary parts modulo 2 pi."""
+    assert found.shape == expected.shape
+    assert np.isfinite(found).all()
+    gap = np.asarray(found) - np.asarray(expected)
+    np.testing.assert_allclose(gap.real, 0, atol=tolerance)
+    np.testing.assert_allclose(np.exp(1j * gap.imag), 1, atol=tolerance)
+
+
+def assert_same_tree(found: PyTree, expected: PyTree, tolerance: float) -> None:
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+@every
+def test_batches_dtype_and_determinism(case: Case) -> None:
+    variables, sigma = case.variables(), case.sigma(1)
+    log_psi = case.log_psi(variables, sigma)
+    assert log_psi.shape == (BATCH,)
+    assert log_psi.dtype == case.result_dtype
+    assert {str(x.dtype) for x in jax.tree.leaves(variables)} == {case.param_dtype}
+    np.testing.assert_array_equal(case.log_psi(variables, sigma), log_psi)
+    shape = (4, 1, BATCH // 4)
+    found = case.log_psi(variables, sigma.reshape(*shape, N_SITES))
+    assert found.shape == shape
+    np.testing.assert_allclose(found.ravel(), log_psi, rtol=1e-12, atol=1e-12)
+    one = case.log_psi(variables, sigma[5])
+    assert one.shape == ()
+    np.testing.assert_allclose(one, log_psi[5], rtol=1e-12, atol=1e-12)
+    assert np.std(log_psi.real) > 1e-3
+    assert not case.is_complex or np.std(log_psi.imag) > 1e-3
+    assert case.ansatz == case.ansatz, "a new instance would trace jitted functions again"
+    assert hash(case.ansatz) == hash(case.ansatz)
+
+
+@every
+@pytest.mark.parametrize("n_sites", [N_SITES, 400])
+def test_of_order_one_at_any_size(case: Case, n_sites: int) -> None:
+    log_psi = case.log_psi(case.variables(1.0, n_sites), case.sigma(3, n_sites))
+    assert np.isfinite(log_psi).all()
+    assert np.abs(log_psi).max() < 15
+    assert np.sqrt(np.mean(np.abs(log_psi) ** 2)) > 0.01
+
+
+@every
+def test_gradient_is_that_of_finite_differences(case: Case) -> None:
+    """Forward mode along random directions, complex ones too; reverse mode is its transpose."""
+    sigma = case.sigma(4)
+    flat, unravel = jax.flatten_util.ravel_pytree(case.variables())
+    direction = jax.random.normal(jax.random.key(5), flat.shape, flat.dtype)
+    cotangent = jax.random.normal(jax.random.key(6), (BATCH,), case.result_dtype)
+
+    @jax.jit
+    def slopes(v: Array) -> tuple[Array, ...]:
+        def log_psi(theta: Array) -> Array:
+            return case.ansatz.apply(unravel(theta), sigma)
+
+        step = 1e-5
+        difference = (log_psi(flat + step * v) - log_psi(flat - step * v)) / (2 * step)
+        pulled = jnp.sum(jax.vjp(log_psi, flat)[1](cotangent)[0] * v)
+        return jax.jvp(log_psi, (flat,), (v,))[1], difference, pulled
+
+    for v in [direction, 1j * direction] if jnp.iscomplexobj(flat) else [direction]:
+        slope, difference, pulled = slopes(v)
+        np.testing.assert_allclose(slope, difference, rtol=1e-7, atol=1e-7)
+        np.testing.assert_allclose(pulled.real, jnp.sum(cotangent * slope).real, rtol=1e-10)
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+
+def check_log_ratio(case: Case, variables: PyTree, n_changed: int, tolerance: float) -> None:
+    sigma = case.sigma(8)
+    sites, values = change(case, n_changed, seed=n_changed)
+    old, new = case.log_psi(variables, sigma), case.log_psi(variables, changed(sigma, sites, values))
+    found = case.log_ratio(variables, case.init_cache(variables, sigma), sites, values)
+    assert found.dtype == case.result_dtype
+    assert_same_log(found, new - old, tolerance * max(1.0, np.abs(old).max(), np.abs(new).max()))
+
+
+@every
+@pytest.mark.parametrize("n_changed", [1, 3, 9])
+def test_log_ratio_is_the_difference_of_full_evaluations(case: Case, n_changed: int) -> None:
+    """Nine sites are more than are gathered one by one."""
+    for scale in (1.0, 5.0, case.large):
+        check_log_ratio(case, case.variables(scale), n_changed, 1e-12)
+
+
+@every
+def test_log_ratio_in_single_precision(case: Case) -> None:
+    double, case = case, dataclasses.replace(case, param_dtype=SINGLE[case.param_dtype])
+    shapes = jax.eval_shape(case.ansatz.init, jax.random.key(0), case.sigma(0))
+    for scale in (1.0, 5.0, double.large):
+        variables = jax.tree.map(lambda x, single: x.astype(single.dtype), double.variables(scale), shapes)
+        assert {str(x.dtype) for x in jax.tree.leaves(variables)} == {case.param_dtype}
+        check_log_ratio(case, variables, 2, 5e-6)
+
+
+@every
+def test_update_keeps_rejected_rows_and_renews_accepted_ones(case: Case) -> None:
+    sigma, accepted = case.sigma(10), np.arange(BATCH) % 3 == 0
+    sites, values = change(case, 2, seed=11)
+    for scale in (1.0, case.large):
+        variables = case.variables(scale)
+        cache = jax.device_get(case.init_cache(variables, sigma))
+        updated = jax.device_get(case.update_cache(variables, cache, sites, values, accepted))
+        new = jax.device_get(case.init_cache(variables, changed(sigma, sites, values)))
+        np.testing.assert_array_equal(updated.sigma, np.where(accepted[:, None], new.sigma, sigma))
+        for after, before, fresh in zip(*map(jax.tree.leaves, (updated, cache, new)), strict=True):
+            np.testing.assert_array_equal(after[~accepted], before[~accepted])
+            np.testing.assert_allclose(after[accepted], fresh[accepted], rtol=1e-11, atol=1e-11)
+            assert after.dtype == before.dtype
+        ratio = case.log_ratio(variables, cache, sites, np.take_along_axis(sigma, sites, axis=1))
+        np.testing.assert_allclose(ratio, 0, atol=1e-12 * scale)  # no change at all
+
+
+@every
+def test_ten_thousand_accepted_moves(case: Case) -> None:
+    """The sum of log-ratios, and the cache, stay within 1e-10 of what a full evaluation gives."""
+    variables, sigma = case.variables(3.0), case.sigma(12)
+    rng = np.random.default_rng(13)
+    sites = rng.permuted(np.tile(np.arange(N_SITES, dtype=np.int32), (5000, BATCH, 1)), axis=2)[:, :, :2]
+    values = rng.choice(np.int8(case.values), (5000, BATCH, 1))
+
+    def move(walk: tuple[PyTree, Array], sites: Array, values: Array) -> tuple[PyTree, Array]:
+        cache, log_psi = walk
+        ratio = case.ansatz.apply(variables, cache, sites, values, method="log_ratio")
+        accepted = jnp.full(len(sigma), True)
+        return case.ansatz.apply(variables, cache, sites, values, accepted, method="update_cache"), log_psi + ratio
+
+    def flip_then_exchange(walk: tuple[PyTree, Array], now: tuple[Array, Array]) -> tuple[PyTree, None]:
+        sites, values = now
+        walk = move(walk, sites[:, :1], values)
+        return move(walk, sites, jnp.take_along_axis(walk[0].sigma, sites[:, ::-1], axis=1)), None
+
+    @jax.jit
+    def walk_on(walk: PyTree, now: tuple[Array, Array]) -> PyTree:
+        return jax.lax.scan(flip_then_exchange, walk, now)[0]
+
+    walk = case.init_cache(variables, sigma), case.log_psi(variables, sigma)
+    for part in range(0, 5000, 1000):
+        cache, log_psi = walk = walk_on(walk, (sites[part : part + 1000], values[part : part + 1000]))
+        assert_same_log(log_psi, case.log_psi(variables, cache.sigma), 1e-10)
+        assert_same_tree(cache, case.init_cache(variables, cache.sigma), 1e-10)
+    assert np.any(cache.sigma != sigma)
+
+
+# --- transformations -------------------------------------------------------------------------------------------------
+
+
+@every
+def test_loop_on_two_workers(case: Case) -> None:
+    """As a sampler runs it: the types of all values must say which ones differ between workers."""
+    comm = mesh_comm(jax.devices()[:2])
+    sigma = case.sigma(13)
+    sites, values = (np.stack(x, axis=1) for x in zip(*(change(case, 2, s) for s in range(6)), strict=True))
+
+    def worker(variables: PyTree, sigma: Array, sites: Array, values: Array) -> tuple[PyTree, Array]:
+        def step(number: Array, walk: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+            cache, log_psi = walk
+            now = sites[:, number], values[:, number]
+            ratio = case.ansatz.apply(variables, cache, *now, method="log_ratio")
+            accepted = ratio.real > -0.5
+            cache = case.ansatz.apply(variables, cache, *now, accepted, method="update_cache")
+            return cache, log_psi + jnp.where(accepted, ratio, jnp.zeros_like(ratio))
+
+        cache = case.ansatz.apply(variables, sigma, method="init_cache")
+        return jax.lax.fori_loop(0, sites.shape[1], step, (cache, case.ansatz.apply(variables, sigma)))
+
+    run = comm.spmd(worker, (REPLICATED, SHARD, SHARD, SHARD), SHARD)
+    for scale in (1.0, case.large):
+        variables = case.variables(scale)
+        cache, log_psi = jax.device_get(run(variables, sigma, sites, values))
+        expected = case.log_psi(variables, cache.sigma)
+        assert_same_log(log_psi, expected, 1e-11 * max(1.0, np.abs(expected).max()))
+        assert_same_tree(cache, jax.device_get(case.init_cache(variables, cache.sigma)), 1e-10)
+        assert np.any(cache.sigma != sigma)
+
+
+@every
+def test_vmap_over_parameters(case: Case) -> None:
+    """Of which some are large, so that the members of the batch need different formulas."""
+    sigma = case.sigma(14)
+    members = [case.variables(scale) for scale in (1.0, case.large, 0.0)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+    sites, values = change(case, 2, seed=15)
+
+    def ratio(variables: PyTree) -> Array:
+        cache = case.ansatz.apply(variables, sigma, method="init_cache")
+        return case.ansatz.apply(variables, cache, sites, values, method="log_ratio")
+
+    for row, variables in zip(jax.jit(jax.vmap(ratio))(stacked), members, strict=True):
+        old, new = case.log_psi(variables, sigma), case.log_psi(variables, changed(sigma, sites, values))
+        assert_same_log(row, new - old, 1e-12 * max(1.0, np.abs(old).max(), np.abs(new).max()))

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option arrives: another value of any one of them makes another object."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import manybody as mb
+from manybody.program import build, catalogue
+from manybody.program.config import ANSATZES, GroundState, Schedule, load
+from manybody.program.reference import exact_energy
+from manybody.program.tables import Call, ConfigError, from_table
+from tests.program.tiny import changed
+
+
+def tiny(*changes: tuple[str, object]) -> GroundState:
+    return from_table(GroundState, changed(*changes))
+
+
+def lattice(config: GroundState) -> object:
+    return build.problem(config).lattice
+
+
+def space(config: GroundState) -> object:
+    return build.problem(config).space
+
+
+def matrix(config: GroundState) -> list:
+    return build.problem(config).hamiltonian.to_dense().tolist()
+
+
+def ansatz(config: GroundState) -> object:
+    return ANSATZES.make(config.ansatz)
+
+
+def sampler(config: GroundState) -> object:
+    return build.sampler(config, build.problem(config))
+
+
+def state(config: GroundState) -> object:
+    made = build.state(config, build.problem(config))
+    return made.n_samples, made.chunk_size, np.asarray(jax.tree.leaves(made.params)[0]).tolist()
+
+
+def updates(config: GroundState) -> list:
+    """What the optimizer makes of three equal directions."""
+    optimizer = build.optimizer(config)
+    params = jnp.ones(2)
+    progress, result = optimizer.init(params), []
+    for direction in (jnp.array([1.0, 2.0]), jnp.array([1.0, 2.0]), jnp.array([3.0, 1.0])):
+        update, progress = optimizer.update(direction, progress, params)
+        result.append(update.tolist())
+    return result
+
+
+def preconditioner(config: GroundState) -> object:
+    sr = build.preconditioner(config)
+    if sr is None:
+        return None
+    shift = sr.diag_shift
+    shifts = [float(shift(jnp.int32(n))) for n in range(4)] if callable(shift) else shift
+    return {**vars(sr), "diag_shift": shifts}
+
+
+def measurement(config: GroundState) -> object:
+    problem = build.problem(config)
+    made = build.measured(config, problem, build.state(config, problem))
+    return made.n_samples, made.sampler
+
+
+def exact(config: GroundState) -> object:
+    found = exact_energy(config, build.problem(config))
+    return found and (found.source, found.find())
+
+
+def settings(config: GroundState) -> object:
+    return config.run
+
+
+LARGE = (("lattice.n", 40), ("hamiltonian.marshall", False))
+ISING = (("hamiltonian", {"kind": "ising"}), ("space", ...), ("sampler.move.kind", "LocalFlip"))
+SQUARE = (("lattice", {"kind": "square", "lx": 2, "ly": 3}),)
+SCHEDULE = {"kind": "linear", "start": 0.1, "stop": 0.01, "steps": 2}
+
+OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
+    ("lattice.kind", "kagome", lattice, (("lattice", {"kind": "triangular", "lx": 2}),)),
+    ("lattice.n", 8, lattice, ()),
+    ("lattice.lx", 4, lattice, SQUARE),
+    ("lattice.ly", 4, lattice, SQUARE),
+    ("lattice.periodic", False, lattice, ()),
+    ("lattice.periodic", [True, False], lattice, SQUARE),
+    ("space.kind", "Qubit", space, (("space.total_sz", ...),)),
+    ("space.s", 1, space, ()),
+    ("space.total_sz", 1, space, ()),
+    ("hamiltonian.kind", "xxz", matrix, (("hamiltonian", {"kind": "ising"}), ("space", ...))),
+    ("hamiltonian.J", 2, matrix, ()),
+    ("hamiltonian.J", [1.0, 0.5], matrix, (("hamiltonian.marshall", False),)),
+    ("hamiltonian.marshall", False, matrix, ()),
+    ("hamiltonian.images", True, matrix, (*SQUARE, ("hamiltonian.marshall", False))),
+    ("hamiltonian.J1", 2.0, matrix, (("hamiltonian", {"kind": "j1j2"}),)),
+    ("hamiltonian.J2", 0.1, matrix, (("hamiltonian", {"kind": "j1j2"}),)),
+    ("hamiltonian.Delta", 2.0, matrix, (("hamiltonian", {"kind": "xxz"}),)),
+    ("hamiltonian.h", 0.5, matrix, ISING),
+    ("ansatz.kind", "Jastrow", ansatz, (("ansatz", {"kind": "MeanField"}),)),
+    ("ansatz.alpha", 0.5, ansatz, ()),
+    ("ansatz.param_dtype", "complex128", ansatz, ()),
+    ("ansatz.separate_phase", True, ansatz, ()),
+    ("ansatz.hidden", [8, 4], ansatz, (("ansatz", {"kind": "MLP"}),)),
+    ("ansatz.activation", "tanh", ansatz, (("ansatz", {"kind": "MLP"}),)),
+    ("sampler.kind", "Exact", sampler, tuple((f"sampler.{k}", ...) for k in ("n_chains", "n_samples", "move"))),
+    ("sampler.n_chains", 8, sampler, ()),
+    ("sampler.n_samples", 64, state, ()),
+    ("sampler.sweep_size", 3, sampler, ()),
+    ("sampler.n_burn_in", 3, sampler, ()),
+    ("sampler.chunk_size", 8, state, ()),
+    ("sampler.move.kind", "LocalFlip", sampler, (("space", ...),)),
+    ("sampler.move.pairs", 2, sampler, (("space", ...), *SQUARE, ("sampler.move.pairs", 1))),
+    ("sampler.move.pairs", "all", sampler, ()),
+    ("sampler.move.n_flips", 3, sampler, (("space", ...), ("sampler.move", {"kind": "MultiFlip", "n_flips": 1}))),
+    ("optimisation.steps", 9, lambda config: config.optimisation.steps, ()),
+    ("optimisation.steps", 9, updates, (("optimisation.learning_rate", {**SCHEDULE, "steps": ...}),)),
+    ("optimisation.optimizer", "adam", updates, ()),
+    ("optimisation.learning_rate", 0.1, updates, ()),
+    ("optimisation.learning_rate", SCHEDULE, updates, ()),
+    *(
+        (f"optimisation.learning_rate.{key}", value, updates, (("optimisation.learning_rate", SCHEDULE),))
+        for key, value in {"kind": "cosine", "start": 0.2, "stop": 0.02, "steps": 5}.items()
+    ),
+    ("optimisation.preconditioner", "none", preconditioner, (("optimisation.sr", ...),)),
+    ("optimisation.sr", {"momentum": 0.5}, preconditioner, ()),
+    ("optimisation.sr.diag_shift", 0.02, preconditioner, ()),
+    *(
+        (f"optimisation.sr.diag_shift.{key}", value, preconditioner, (("optimisation.sr.diag_shift", SCHEDULE),))
+        for key, value in {"kind": "exponential", "start": 0.2, "stop": 0.02, "steps": 5}.items()
+    ),
+    ("optimisation.sr.method", "samples", preconditioner, ()),
+    ("optimisation.sr.solver", "pinv", preconditioner, ()),
+    ("optimisation.sr.momentum", 0.5, preconditioner, ()),
+    ("optimisation.sr.cutoff", 1e-8, preconditioner, ()),
+    ("optimisation.sr.tolerance", 1e-8, preconditioner, ()),
+    ("optimisation.sr.max_iterations", 10, preconditioner, ()),
+    ("measure.n_samples", 64, measurement, ()),
+    ("measure.n_chains", 64, measurement, ()),
+    ("measure.n_burn_in", 2, measurement, ()),
+    ("reference.energy", 1.0, exact, (*LARGE, ("reference", {"energy": 2.0, "source": "me"}))),
+    ("reference.energy_per_site", 1.0, exact, (*LARGE, ("reference", {"energy_per_site": 2.0, "source": "me"}))),
+    ("reference.source", "you", exact, (*LARGE, ("reference", {"energy": 2.0, "source": "me"}))),
+    ("run.seed", 4, state, ()),
+    ("run.save_every", 4, settings, ()),
+]
+
+
+def without_gaps(value: Any) -> Any:
+    return {k: v for k, v in value.items() if v is not ...} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize(("key", "value", "look", "start"), OPTIONS, ids=lambda x: x if isinstance(x, str) else "")
+def test_option_is_not_ignored(key: str, value: Any, look: Callable, start: tuple) -> None:
+    start = tuple((name, without_gaps(item)) for name, item in start)
+    before, after = look(tiny(*start)), look(tiny(*start, (key, value)))
+    assert before != after
+    assert look(tiny(*start)) == before
+
+
+def test_options_are_complete() -> None:
+    """Every field of the dataclasses, and every key in the files that are shipped, is in the list above."""
+    listed = {key for key, *_ in OPTIONS}
+    sections = {f.name: f.type for f in dataclasses.fields(GroundState)}
+    assert set(sections) == {key.split(".")[0] for key in listed}
+    for name in sections:
+        cls = {"sampler": "Sampling", "optimisation": "Optimisation", "measure": "Measurement"}.get(name, name.title())
+        section = getattr(__import__("manybody.program.config", fromlist=[cls]), cls, None)
+        wanted = {f"{name}.{f.name}" for f in dataclasses.fields(section)} if section else set()
+        assert {key for key in wanted if not any(x == key or x.startswith(f"{key}.") for x in listed)} == set()
+    for path in catalogue.configs().values():
+        config = load(path, GroundState)
+        for name in ("lattice", "space", "hamiltonian", "ansatz"):
+            assert {f"{name}.{key}" for key in getattr(config, name).arguments} <= listed
+        assert {f"sampler.move.{key}" for key in config.sampler.move.arguments} <= listed
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([("lattice.n", 0)], ["[lattice]", "`extent`"]),
+        ([("space.total_sz", 7)], ["[space]", "`total_sz`"]),
+        ([("lattice.n", 5), ("space.total_sz", 0.5)], ["[hamiltonian]", "bipartite"]),
+        ([("ansatz.alpha", -1)], ["[ansatz]", "`alpha`"]),
+        ([("sampler.move.kind", "LocalFlip")], ["[sampler]", "`move`", "sector"]),
+        ([("sampler.n_samples", 33)], ["[sampler]", "`n_samples`", "multiple"]),
+        ([("measure.n_samples", 33)], ["[measure]", "`n_samples`", "multiple"]),
+        ([("optimisation.sr.momentum", 1.5)], ["[optimisation.sr]", "`momentum`"]),
+    ],
+    ids=str,
+)
+def test_what_constructors_refuse_names_the_table(changes: list, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config = tiny(*changes)
+        problem = build.problem(config)
+        start = build.state(config, problem)
+        build.vmc(config, problem, start)
+        build.measured(config, problem, start)
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("kind", ["linear", "exponential", "cosine"])
+def test_schedules(kind: str) -> None:
+    schedule = build.number(Schedule(kind, 0.1, 0.01), 10)
+    values = [float(jax.jit(schedule)(jnp.int32(step))) for step in range(15)]
+    assert values[0] == pytest.approx(0.1)
+    assert np.all(np.diff(values[:11]) < 0)
+    assert values[10:] == pytest.approx([0.01] * 5)
+    middle = {"linear": 0.055, "exponential": 0.1**1.5, "cosine": 0.055}
+    assert values[5] == pytest.approx(middle[kind])
+
+
+def test_fresh_chains_share_nothing_with_the_run() -> None:
+    config = tiny(("measure", ...))
+    problem = build.problem(config)
+    start = build.state(config, problem)
+    fresh = build.measured(config, problem, start)
+    assert jax.tree.map(np.array_equal, start.params, fresh.params)
+    assert not np.array_equal(start.sample().samples.sigma, fresh.samples.sigma)
+    assert fresh.n_samples == config.sampler.n_samples
+
+
+def test_schedules_reach_the_steps() -> None:
+    config = tiny(("optimisation.sr.diag_shift", SCHEDULE), ("optimisation.learning_rate", SCHEDULE))
+    problem = build.problem(config)
+    driver = build.vmc(config, problem, build.state(config, problem))
+    records = [driver.advance() for _ in range(3)]
+    assert [float(r["diag_shift"]) for r in records] == pytest.approx([0.1, 0.055, 0.01])
+
+
+def test_exact_energies() -> None:
+    small = exact_energy(tiny(), build.problem(tiny()))
+    assert "diagonalisation of 20 states" in small.source
+    assert small.find() == pytest.approx(-2.80277564)
+    ring = tiny(*LARGE, *ISING)
+    assert exact(ring) == ("free fermions", pytest.approx(mb.exact.ising_chain_energy(40)))
+    for change in (("lattice.periodic", False), ("lattice.n", 41)):
+        assert exact(tiny(*LARGE, *ISING, change)) is None
+    assert exact(tiny(*LARGE)) is None
+
+
+def test_call_default_is_spin() -> None:
+    assert tiny(("space", ...)).space == Call("Spin", {})

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from manybody.program import GroundState, catalogue, cli, run
+from manybody.program.catalogue import find_config
+from manybody.program.tables import ConfigError
+from tests.program.tiny import write
+
+
+class Recorded:
+    """A program that notes its jobs."""
+
+    Config = GroundState
+
+    def __init__(self) -> None:
+        self.jobs = []
+        self.action = lambda job: None
+
+    def work(self, job: run.Job) -> None:
+        self.jobs.append(job)
+        self.action(job)
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    made = Recorded()
+    monkeypatch.setattr(catalogue, "program", lambda command: made)
+    return made
+
+
+def start(*words: object) -> int:
+    return cli.main(["ground-state", *map(str, words)])
+
+
+def test_options_reach_the_job(tmp_path: Path, program: Recorded) -> None:
+    assert start(write(tmp_path), "--out", tmp_path / "a", "--seed", 11, "--steps", 7) == 0
+    (job,) = program.jobs
+    assert (job.name, job.out) == ("tiny", tmp_path / "a")
+    assert (job.config.run.seed, job.config.optimisation.steps) == (11, 7)
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["run"] == {"seed": 11, "save_every": 2}
+
+
+def test_directory_by_default(tmp_path: Path, program: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert start(path) == 0
+    assert program.jobs[0].out == Path("runs/tiny")
+
+
+def test_other_settings_are_refused(tmp_path: Path, program: Recorded, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "out"
+    assert start(write(tmp_path), "--out", out) == 0
+    assert start(write(tmp_path, ("run.save_every", 7), ("measure", ...)), "--out", out) == 0
+    assert start(write(tmp_path, ("optimisation.sr.momentum", 0.5)), "--out", out) == 1
+    message = capsys.readouterr().err
+    assert "`optimisation.sr.momentum` was 0.0, now 0.5" in message
+    assert "--fresh" in message
+    assert start(write(tmp_path), "--out", out, "--seed", 4) == 1
+    assert "`run.seed` was 3, now 4" in capsys.readouterr().err
+    assert start(write(tmp_path, ("space", ...)), "--out", out) == 1
+    assert "`space.total_sz` was 0.0, now not given" in capsys.readouterr().err
+    assert len(program.jobs) == 2
+
+
+def test_fresh_discards_only_files_of_a_run(tmp_path: Path, program: Recorded) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    ours = ["config.json", "log.jsonl", "checkpoint-00000002.npz", "energy.png", "result.json"]
+    for name in (*ours, "notes.txt"):
+        (out / name).write_text("{}")
+    assert start(write(tmp_path), "--out", out, "--fresh") == 0
+    assert sorted(path.name for path in out.iterdir()) == ["config.json", "notes.txt"]
+
+
+def test_runs_of_others_are_refused(tmp_path: Path, program: Recorded, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "log.jsonl").write_text("")
+    assert start(write(tmp_path), "--out", tmp_path) == 1
+    assert "not the settings" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text("{")
+    assert start(write(tmp_path), "--out", tmp_path) == 1
+    (tmp_path / "file").write_text("")
+    assert start(write(tmp_path), "--out", tmp_path / "file") == 1
+    assert "File exists" in capsys.readouterr().err
+    assert program.jobs == []
+
+
+@pytest.mark.parametrize("error", [ConfigError("[a] wrong"), run.NotFinite("nan"), run.CheckpointError("other")])
+def test_errors_of_the_user_are_one_line(tmp_path, program, capsys, error: Exception) -> None:
+    def fail(job: run.Job) -> None:
+        raise error
+
+    program.action = fail
+    path = write(tmp_path)
+    assert start(path, "--out", tmp_path / "out") == 1
+    where = f"{path}: " if isinstance(error, ConfigError) else ""
+    assert capsys.readouterr().err == f"manybody: error: {where}{error}\n"
+
+
+def test_other_errors_show_where(tmp_path, program, capsys) -> None:
+    program.action = lambda job: 1 / 0
+    assert start(write(tmp_path), "--out", tmp_path / "out") == 1
+    message = capsys.readouterr().err
+    assert "Traceback" in message
+    assert "ZeroDivisionError" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "required: COMMAND"),
+        (["ground-stat", "x"], "Did you mean 'ground-state'?"),
+        (["ground-state"], "required: CONFIG"),
+        (["ground-state", "x", "--step", "many"], "invalid int value: 'many'"),
+        (["ground-state", "x", "--bogus"], "--bogus"),
+    ],
+)
+def test_wrong_command_lines(words: list[str], expected: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == 1
+    message = capsys.readouterr().err
+    assert expected in message
+    assert message.count("\n") == 1
+
+
+def test_help_lists_the_programs(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for command, summary in catalogue.programs().items():
+        assert f"{command} {summary}" in text
+        assert summary
+    with pytest.raises(SystemExit):
+        cli.main(["ground-state", "--help"])
+    text = capsys.readouterr().out
+    assert all(name in " ".join(text.split()) for name in catalogue.configs())
+
+
+def test_programs_keep_the_contract() -> None:
+    for command in catalogue.programs():
+        module = catalogue.program(command)
+        assert callable(module.work)
+        assert module.Config
+
+
+def test_configs_by_name(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert find_config("ising_chain").name == "ising_chain.toml"
+    assert find_config(str(write(tmp_path))) == tmp_path / "tiny.toml"
+    assert start("ising_chian") == 1
+    assert "Did you mean 'ising_chain'?" in capsys.readouterr().err
+    assert start(tmp_path / "ising_chin.toml") == 1
+    assert "Did you mean 'ising_chain'?" in capsys.readouterr().err
+
+
+def test_as_a_process(tmp_path: Path) -> None:
+    def call(*words: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "manybody.program.cli", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    wrong = call("ground-state", "nothing")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1)
+    path = write(tmp_path, ("sampler", {"kind": "Exact"}), ("measure", ...), ("lattice.n", 4))
+    done = call("ground-state", str(path), "--steps", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "runs" / "tiny" / "result.json").exists()
