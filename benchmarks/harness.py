@@ -173,7 +173,11 @@ def machine():
         "system": platform.platform(),
         "commit": commit(),
         "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
-        "variables": {k: v for k, v in os.environ.items() if k.startswith(("JAX_", "XLA_", "OMP_", "MANYBODY_"))},
+        "variables": {
+            k: v
+            for k, v in os.environ.items()
+            if k.startswith(("JAX_", "XLA_", "OMP_", "OPENBLAS_", "MKL_", "MANYBODY_"))
+        },
     }
 
 

@@ -38,7 +38,7 @@ def work(job: Job) -> None:
         save_every=config.run.save_every,
     )
 
-    state = build.measured(config, problem, driver.state)
+    state = build.fresh_chains(config, problem, driver.state).sample()
     estimate = state.expect(problem.hamiltonian)
     result = report.result(estimate, problem, state.n_samples, driver.step, exact)
     job.write_json("result.json", result.as_json())

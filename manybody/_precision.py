@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 
@@ -13,3 +16,10 @@ def widen(x: Array) -> Array:
     """`x` in double precision, real or complex as it is (single precision where 64-bit mode is off)."""
     wide = jnp.complex128 if jnp.issubdtype(x.dtype, jnp.complexfloating) else jnp.float64
     return x.astype(jax.dtypes.canonicalize_dtype(wide))
+
+
+@contextlib.contextmanager
+def foreign_code() -> Iterator[None]:
+    """Let optimizers and schedules of other libraries mix types, also where the user has forbidden it for the rest."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

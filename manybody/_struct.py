@@ -27,6 +27,11 @@ def dataclass(cls: type[T]) -> type[T]:
     return flax.struct.dataclass(cls)
 
 
+def layout(cls: type[T], *specs: Any) -> T:
+    """An instance of a pytree class whose leaves say how they are laid out over workers, instead of being arrays."""
+    return cls(*specs)
+
+
 class FrozenArray:
     """A NumPy array that may stand in a static field: read-only, compared and hashed by content."""
 

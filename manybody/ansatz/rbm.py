@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -49,8 +50,9 @@ class RBM(nn.Module):
         use_visible_bias: whether there is a.
         use_hidden_bias: whether there is b.
         separate_phase: whether modulus and phase are two RBMs (real `param_dtype` only).
-        kernel_init: initialiser of W (sites, hidden units).
-        bias_init: initialiser of b (hidden units,).
+        kernel_init: initialiser of W (sites, hidden units); with symmetries, (sites, features), and its weights are
+            divided by the root of n_symmetries.
+        bias_init: initialiser of b (hidden units,), or (features,) in the same way.
         visible_bias_init: initialiser of a (sites, 1).
         symmetries: permutations (n_symmetries, sites), for instance `lattice.translations()`; `alpha` times the number
             of sites must be a multiple of n_symmetries.
@@ -177,8 +179,8 @@ class RBM(nn.Module):
                 use_bias=self.use_hidden_bias,
                 dtype=dtype,
                 param_dtype=dtype,
-                kernel_init=self.kernel_init,
-                bias_init=self.bias_init,
+                kernel_init=self._shared(self.kernel_init),
+                bias_init=self._shared(self.bias_init),
                 name=f"{prefix}hidden",
             )
             visible = jnp.zeros(sigma.shape[:-1], dtype)
@@ -202,6 +204,13 @@ class RBM(nn.Module):
         n_sites = self.symmetries.array.shape[1]
         _checks.require(n_sites == x.shape[-1], "symmetries", f"permute {x.shape[-1]} sites", n_sites)
         return x[..., self.symmetries.array]
+
+    def _shared(self, init: Initializer) -> Initializer:
+        """Smaller by the root of how often each weight is used, so that log psi is as large as without sharing."""
+        if self.symmetries is None:
+            return init
+        factor = 1 / math.sqrt(len(self.symmetries.array))
+        return lambda key, shape, dtype: factor * init(key, shape, dtype)
 
     def _n_features(self, n_sites: int) -> int:
         n_hidden = max(1, round(self.alpha * n_sites))

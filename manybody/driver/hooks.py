@@ -31,7 +31,7 @@ class ProgressBar(Hook):
     """A bar with energy, error, variance, acceptance and the time left."""
 
     def __init__(self) -> None:
-        self._bar: tqdm | None = None
+        self._bar: Any = None  # made when the run starts
 
     def on_start(self, driver: VMC, target: int) -> None:
         self._bar = tqdm(total=target, initial=driver.step, unit="step", dynamic_ncols=True)

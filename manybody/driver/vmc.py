@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import optax
 
 from manybody import _checks
-from manybody._struct import dataclass
+from manybody._precision import foreign_code
+from manybody._struct import dataclass, layout
 from manybody._types import Array, Int, PyTree
 from manybody.driver.hooks import Hook, ProgressBar, Record
 from manybody.driver.recorder import Recorder
@@ -82,7 +83,7 @@ class VMC:
         optimizer_state, own = state.comm.replicate((optimizer.init(state.params), self.preconditioner.init(state.params)))
         start = state.comm.replicate(jnp.int32(0))
         self._progress = Progress(state.params, state.constants, state.chains, optimizer_state, own, start)
-        self._n_buffer: int | None = None
+        self._n_buffer = 0
         self._compiled: Callable | None = None
 
     # --- what it knows -----------------------------------------------------------------------------------------------
@@ -166,14 +167,13 @@ class VMC:
         Raises:
             NotFinite: if energy or parameters become nan or inf; the state stays what it was.
         """
-        if self._n_buffer is None:
-            self._grow(self._first_count())
+        run = self._compiled or self._grow(self._first_count())
         while True:
-            progress, info = self._compiled(self._progress, self._operator)
+            progress, info = run(self._progress, self._operator)
             info = jax.device_get(info)
             if int(info["n_connections"]) <= self._n_buffer:
                 break
-            self._grow(int(info["n_connections"]))
+            run = self._grow(int(info["n_connections"]))
             self.n_regrowths += 1
         number = self.step + 1
         if not bool(info.pop("finite")):
@@ -209,10 +209,12 @@ class VMC:
 
     # --- the step ----------------------------------------------------------------------------------------------------
 
-    def _grow(self, n_rows: int) -> None:
+    def _grow(self, n_rows: int) -> Callable:
+        """The step with a buffer that holds `n_rows` connections and some more."""
         state = self._state
         self._n_buffer = buffer_size(n_rows, state.n_local, self._operator.n_connections)
         self._compiled = self._make_step(self._n_buffer)
+        return self._compiled
 
     def _first_count(self) -> int:
         """Connections of the present chains, scaled up to the number of samples."""
@@ -233,7 +235,7 @@ class VMC:
     def _make_step(self, n_buffer: int) -> Callable:
         state, comm, sampler = self._state, self._state.comm, self._state.sampler
 
-        def step(old: Progress, operator: CompiledOperator) -> tuple[Progress, dict[str, Any]]:
+        def step(old: Progress, operator: CompiledOperator) -> tuple[Progress, Record]:
             self.n_traces += 1  # runs when traced, not when executed
             amplitude = state.network.bind(old.params, old.constants)
             chains, samples, info = sampler.sample(comm, amplitude, old.chains, state.draws)
@@ -241,9 +243,10 @@ class VMC:
             energy = expect(comm, values, samples, hermitian=True)
             problem = Problem(self._tangent(old.params, old.constants, samples), values, energy.mean, old.step)
             direction, own, report = self.preconditioner.update(problem, old.preconditioner)
-            updates, optimizer = self.optimizer.update(direction, old.optimizer, old.params)
-            params = optax.apply_updates(old.params, updates)
-            info = {
+            with foreign_code():
+                updates, optimizer = self.optimizer.update(direction, old.optimizer, old.params)
+                params = optax.apply_updates(old.params, updates)
+            record: Record = {
                 **info,
                 **report,
                 "energy": energy,
@@ -251,14 +254,14 @@ class VMC:
                 "update_norm": optax.tree.norm(updates),
                 "finite": _all_finite((params, energy.mean)),
             }
-            return Progress(params, old.constants, chains, optimizer, own, old.step + 1), info
+            return Progress(params, old.constants, chains, optimizer, own, old.step + 1), record
 
         spec = self._spec()
         return comm.spmd(step, (spec, REPLICATED), (spec, REPLICATED))
 
     def _spec(self) -> Progress:
         chains = self._state.sampler.state_spec
-        return Progress(REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED)
+        return layout(Progress, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED)
 
     def _record(self, number: int, info: dict[str, Any]) -> Record:
         names = getattr(getattr(self._state.sampler, "move", None), "names", ())

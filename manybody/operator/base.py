@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import abc
 
+import jax
 import numpy as np
 import scipy.sparse
 
@@ -12,6 +13,10 @@ from manybody._types import Array, Inexact, Int8
 from manybody.hilbert import HilbertSpace
 from manybody.operator import conversion
 from manybody.operator.compiled import CompiledOperator, Connections
+
+
+_diagonal = jax.jit(lambda compiled, sigma: compiled.diagonal(sigma))
+_connections = jax.jit(lambda compiled, sigma: compiled.connections(sigma))
 
 
 class Operator(abc.ABC):
@@ -39,11 +44,11 @@ class Operator(abc.ABC):
 
     def diagonal(self, sigma: Int8[Array, "samples sites"]) -> Inexact[Array, "samples"]:
         """Matrix elements <sigma|O|sigma>."""
-        return self.compile().diagonal(sigma)
+        return _diagonal(self.compile(), sigma)
 
     def connections(self, sigma: Int8[Array, "samples sites"]) -> Connections:
         """Non-diagonal matrix elements <sigma|O|sigma'> and how each sigma' differs from sigma."""
-        return self.compile().connections(sigma)
+        return _connections(self.compile(), sigma)
 
     def to_sparse(self) -> scipy.sparse.csr_array:
         """The matrix (n_states, n_states) in the order of `space.all_states()`.

@@ -89,7 +89,7 @@ class _Group:
 def _group(index: np.ndarray, n_groups: int) -> _Group:
     counts = np.bincount(index, minlength=n_groups)
     uniform = n_groups > 0 and bool(np.all(counts == counts[0]))
-    return _Group(jnp.asarray(index, jnp.int32), n_groups, uniform)
+    return _Group(index.astype(np.int32), n_groups, uniform)
 
 
 # --- two-level sites ---------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class BitOperator(CompiledOperator):
 
 
 def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
-    """Group rows by their flip and put the tables on the device.
+    """Group rows by their flip, as tables in NumPy.
 
     Args:
         space: in a constrained space every flipped site gets a condition where it matters, so that elements to
@@ -170,17 +170,15 @@ def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
         _rows(rows, np.flatnonzero(diagonal)),
         _rows(rows, np.flatnonzero(~diagonal)[order]),
         _group(index.ravel()[order], len(flips)),
-        jnp.asarray(sites, jnp.int32),
-        jnp.asarray(flipped),
-        jnp.ones(_n_couplings(terms.coupling)),
+        sites,
+        flipped,
+        np.ones(_n_couplings(terms.coupling)),
     )
 
 
 def _rows(terms: BitTerms, select: np.ndarray) -> _Rows:
-    _, need, value, sign = (jnp.asarray(mask[select].T) for mask in terms.masks)
-    return _Rows(
-        need, value, sign, jnp.asarray(np.conj(terms.weight[select])), jnp.asarray(terms.coupling[select], jnp.int32)
-    )
+    _, need, value, sign = (np.ascontiguousarray(mask[select].T) for mask in terms.masks)
+    return _Rows(need, value, sign, np.conj(terms.weight[select]), terms.coupling[select])
 
 
 def pack(space: DiscreteSpace, sigma: Int8[Array, "samples sites"]) -> Array:
@@ -248,10 +246,10 @@ class TableOperator(CompiledOperator):
 
 
 def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
-    """Split matrices by the shift of levels they make and put the tables on the device (all couplings 1)."""
+    """Split matrices by the shift of levels they make, as tables in NumPy (all couplings 1)."""
     if space.sectors:
         terms = terms.within(space.sectors)
-    dimensions = np.asarray(space.local_dimensions)
+    dimensions = np.asarray(space.local_dimensions, np.int32)
     rows = [row for (sites, c), matrix in terms.terms.items() for row in _shift_rows(sites, c, matrix, dimensions)]
     changes = sorted({change for change, *_ in rows if change})
     number = {change: i for i, change in enumerate(changes)}
@@ -265,10 +263,10 @@ def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
         _tables(diagonal),
         _tables(off),
         _group(np.array([number[row[0]] for row in off], int), len(changes)),
-        jnp.asarray(sites, jnp.int32),
-        jnp.asarray(shifts, jnp.int32),
-        jnp.asarray(dimensions, jnp.int32),
-        jnp.ones(_n_couplings(np.array([c for _, c in terms.terms], int))),
+        sites,
+        shifts,
+        dimensions,
+        np.ones(_n_couplings(np.array([c for _, c in terms.terms], int))),
     )
 
 
@@ -298,7 +296,7 @@ def _tables(rows: Sequence[tuple]) -> _Tables:
         offset[i], end = end, end + len(table)
     table = np.concatenate([row[4] for row in rows]) if rows else np.zeros(0)
     coupling = np.array([row[3] for row in rows], np.int32)
-    return _Tables(*(jnp.asarray(a) for a in (sites, strides, offset, table, coupling)))
+    return _Tables(sites, strides, offset, table, coupling)
 
 
 # --- shared ------------------------------------------------------------------------------------------------------------
@@ -323,4 +321,4 @@ def _scaled(weight: Array, couplings: Array, index: Array) -> Array:
 
 
 def _n_couplings(index: np.ndarray) -> int:
-    return int(np.max(index, initial=0)) + 1
+    return int(np.max(index, initial=-1)) + 1

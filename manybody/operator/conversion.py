@@ -57,7 +57,7 @@ def _rows(space: DiscreteSpace, compiled: CompiledOperator, index: Array) -> tup
     sites, values = compiled.change(parents, conn)
     target = _index_of_changed(space, parents, jnp.repeat(index, n_conn), sites, values).reshape(n_rows, n_conn)
     diagonal, elements = compiled.diagonal(sigma), compiled.elements(sigma)
-    dtype = jnp.promote_types(diagonal.dtype, elements.dtype)
+    dtype = np.promote_types(diagonal.dtype, elements.dtype)
     return (
         jnp.concatenate([index[:, None].astype(jnp.int32), target.astype(jnp.int32)], axis=1),
         jnp.concatenate([diagonal[:, None].astype(dtype), elements.astype(dtype)], axis=1),

@@ -215,8 +215,9 @@ def _is_hermitian(terms: Terms) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _compile(space: DiscreteSpace, terms: Terms) -> BitOperator | TableOperator:
-    with jax.ensure_compile_time_eval():
-        return compile_bits(space, terms) if isinstance(terms, bits.BitTerms) else compile_matrices(space, terms)
+    tables = compile_bits(space, terms) if isinstance(terms, bits.BitTerms) else compile_matrices(space, terms)
+    with jax.ensure_compile_time_eval():  # also inside jit
+        return jax.device_put(tables)
 
 
 def _same_space(left: DiscreteOperator, right: DiscreteOperator) -> None:

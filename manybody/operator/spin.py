@@ -48,23 +48,24 @@ def sm(space: DiscreteSpace, site: int) -> DiscreteOperator:
 
 def sigmax(space: DiscreteSpace, site: int) -> DiscreteOperator:
     """Pauli matrix X on one two-level site."""
-    return 2.0 * sx(_two_level(space, site), site)
+    return _pauli(space, site, 0)
 
 
 def sigmay(space: DiscreteSpace, site: int) -> DiscreteOperator:
     """Pauli matrix Y on one two-level site."""
-    return 2.0 * sy(_two_level(space, site), site)
+    return _pauli(space, site, 1)
 
 
 def sigmaz(space: DiscreteSpace, site: int) -> DiscreteOperator:
     """Pauli matrix Z on one two-level site."""
-    return 2.0 * sz(_two_level(space, site), site)
+    return _pauli(space, site, 2)
 
 
 def _dimension(space: DiscreteSpace, site: int) -> int:
     return space.local_dimensions[_checks.integer(site, "site", minimum=0, maximum=space.size - 1)]
 
 
-def _two_level(space: DiscreteSpace, site: int) -> DiscreteSpace:
-    _checks.require(_dimension(space, site) == 2, "site", "have two levels", f"{_dimension(space, site)} levels")
-    return space
+def _pauli(space: DiscreteSpace, site: int, axis: int) -> DiscreteOperator:
+    dimension = _dimension(space, site)
+    _checks.require(dimension == 2, "site", "have two levels", f"site {site} with {dimension}")
+    return LocalOperator(space, [((site,), 2.0 * spin_matrices(2)[axis])])

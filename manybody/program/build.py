@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from manybody._struct import FrozenArray
 from manybody._types import Array
 from manybody.driver import VMC
 from manybody.hilbert import DiscreteSpace
-from manybody.lattice import AbstractLattice
+from manybody.lattice import Lattice
 from manybody.operator import DiscreteOperator
 from manybody.program.config import (
     ANSATZES,
@@ -28,7 +29,7 @@ from manybody.program.config import (
     Schedule,
     StochasticReconfiguration,
 )
-from manybody.program.tables import ConfigError
+from manybody.program.tables import Call, ConfigError
 from manybody.sampler import Exact, Metropolis, Sampler
 from manybody.sr import SR
 from manybody.state import VariationalState
@@ -38,7 +39,7 @@ from manybody.state import VariationalState
 class Problem:
     """What is to be solved."""
 
-    lattice: AbstractLattice
+    lattice: Lattice
     space: DiscreteSpace
     hamiltonian: DiscreteOperator
 
@@ -86,18 +87,35 @@ def sampler(config: GroundState, problem: Problem, **changes: Any) -> Sampler:
         return Metropolis(problem.space, move, **{name: n for name, n in numbers.items() if n is not None})
 
 
+def ansatz(config: GroundState, problem: Problem) -> Any:
+    """The ansatz; its symmetries, named in the file, are those of the lattice.
+
+    Raises:
+        ConfigError: if it cannot be made.
+    """
+    call = config.ansatz
+    with table("ansatz"):
+        if "symmetries" in call.arguments:
+            permutations = FrozenArray(problem.lattice.translations())
+            call = Call(call.kind, {**call.arguments, "symmetries": permutations})
+        made = ANSATZES.make(call)
+        # Some arguments can only be checked against the configurations, which a module sees when it is initialised.
+        sigma = jax.ShapeDtypeStruct((1, problem.space.size), jnp.int8)
+        jax.eval_shape(made.init, jax.random.key(0), sigma)
+        return made
+
+
 def state(config: GroundState, problem: Problem) -> VariationalState:
     """The state to start from.
 
     Raises:
         ConfigError: if it cannot be made.
     """
-    with table("ansatz"):
-        ansatz = ANSATZES.make(config.ansatz)
+    network = ansatz(config, problem)
     draws = sampler(config, problem)
     with table("sampler"):
         return VariationalState(
-            ansatz, draws, config.sampler.n_samples, seed=config.run.seed, chunk_size=config.sampler.chunk_size
+            network, draws, config.sampler.n_samples, seed=config.run.seed, chunk_size=config.sampler.chunk_size
         )
 
 
@@ -132,8 +150,8 @@ def vmc(config: GroundState, problem: Problem, start: VariationalState) -> VMC:
         return VMC(problem.hamiltonian, start, **chosen)
 
 
-def measured(config: GroundState, problem: Problem, final: VariationalState) -> VariationalState:
-    """The final wave function with samples of new chains, which share no random numbers with those of the run.
+def fresh_chains(config: GroundState, problem: Problem, final: VariationalState) -> VariationalState:
+    """The final wave function with new chains for [measure], which share no random numbers with those of the run.
 
     Raises:
         ConfigError: if the numbers in [measure] do not fit.
@@ -142,15 +160,14 @@ def measured(config: GroundState, problem: Problem, final: VariationalState) -> 
     numbers = {"n_chains": choice.n_chains, "n_burn_in": choice.n_burn_in}
     changes = {name: n for name, n in numbers.items() if n is not None}
     with table("measure"):
-        fresh = VariationalState(
-            ANSATZES.make(config.ansatz),
+        return VariationalState(
+            ansatz(config, problem),
             sampler(config, problem, **changes),
             None if config.sampler.kind == "Exact" else choice.n_samples or config.sampler.n_samples,
             seed=jax.random.fold_in(jax.random.key(config.run.seed), 1),
             chunk_size=config.sampler.chunk_size,
             params=final.params,
         )
-    return fresh.sample()
 
 
 def number(value: float | Schedule, steps: int) -> float | Callable[[Array], Array]:

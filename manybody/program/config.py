@@ -48,6 +48,7 @@ ANSATZES = Registry(
     _exported(ansatz, "MLP", "RBM", "Jastrow", "MeanField"),
     {
         "param_dtype": _exported(jnp, "float32", "float64", "complex64", "complex128"),
+        "symmetries": {"translations": "translations"},  # made when the lattice is known
         "activation": {"log_cosh": ansatz.log_cosh, **_exported(nn, "gelu", "relu", "silu", "tanh")},
     },
 )

@@ -179,6 +179,8 @@ def _checked_initial(initial: Any, space: DiscreteSpace, n_chains: int) -> Froze
     else:
         array, shapes = np.asarray(initial), [(space.size,), (n_chains, space.size)]
     _checks.require(array.shape in shapes, "initial", f"have shape {' or '.join(map(str, shapes))}", array.shape)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(_checks.requirement("initial", "have an integer dtype", array.dtype))
     legal = space.contains(array)
     bad = "" if np.all(legal) else array.reshape(-1, space.size)[np.argmin(legal.reshape(-1))].tolist()
     _checks.require(bool(np.all(legal)), "initial", f"hold configurations of {space}", bad)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks, linalg
+from manybody._precision import foreign_code
 from manybody._types import Array, Float, Inexact, Int, PyTree
 from manybody.sr.kernel import describe, kernel
 from manybody.sr.tangent import TangentMap, flatten_real, unflatten_real
@@ -146,8 +147,9 @@ class SR:
     def update(self, problem: Problem, state: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
         """Direction of this step; "sr_code" in the information is 0 if the solver succeeded."""
         tangent = problem.tangent
-        shift = self.diag_shift(problem.step) if callable(self.diag_shift) else self.diag_shift
-        shift = jnp.asarray(shift, float)
+        with foreign_code():
+            shift = self.diag_shift(problem.step) if callable(self.diag_shift) else self.diag_shift
+            shift = jnp.asarray(shift, float)
         residual = tangent.residual(problem.values, problem.mean)
         if self.momentum:
             old = jax.tree.map(lambda x: self.momentum * x, state)

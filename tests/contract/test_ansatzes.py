@@ -160,6 +160,14 @@ def test_of_order_one_at_any_size(case: Case, n_sites: int) -> None:
     assert np.sqrt(np.mean(np.abs(log_psi) ** 2)) > 0.01
 
 
+@pytest.mark.parametrize("n_sites", [10, 400])
+def test_of_order_one_with_shared_weights(n_sites: int) -> None:
+    translations = (np.arange(n_sites)[:, None] + np.arange(n_sites)) % n_sites
+    case = Case(lambda t: RBM(alpha=2, symmetries=translations, param_dtype=t))
+    log_psi = case.log_psi(case.variables(1.0, n_sites), case.sigma(3, n_sites))
+    assert np.abs(log_psi).max() < 15
+
+
 @every
 def test_gradient_is_that_of_finite_differences(case: Case) -> None:
     """Forward mode along random directions, complex ones too; reverse mode is its transpose."""

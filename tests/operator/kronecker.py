@@ -1,48 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators once more, without the library: Kronecker products, and term by term for one configuration."""
+"""Operators once more, in a few lines that share nothing with the library: matrices, and single rows."""
 
-import functools
 import itertools
 import math
 
 import numpy as np
 
 from manybody.hilbert import DiscreteSpace
+from manybody.operator import DiscreteOperator
+from manybody.operator.bits import BitTerms
 
 Term = tuple[tuple[int, ...], np.ndarray]
 
 
+def all_levels(dimensions: tuple[int, ...]) -> np.ndarray:
+    """All choices of levels (states, sites), first site most significant."""
+    return np.array(list(itertools.product(*map(range, dimensions))), int).reshape(math.prod(dimensions), -1)
+
+
 def dense(dimensions: tuple[int, ...], terms: list[Term]) -> np.ndarray:
-    """Sum of matrices on some sites, each entry a Kronecker product of |a><b| on its sites and 1 on the others."""
-    size = math.prod(dimensions)
-    total = np.zeros((size, size), complex)
+    """Sum of matrices on some sites: one level after the other is put on the sites of all states."""
+    states = all_levels(dimensions)
+    place = np.array([math.prod(dimensions[i + 1 :]) for i in range(len(dimensions))])
+    total = np.zeros((len(states), len(states)), complex)
     for sites, matrix in terms:
-        levels = list(itertools.product(*(range(dimensions[s]) for s in sites)))
-        for row, column in np.argwhere(matrix):
-            factors = [np.eye(d) for d in dimensions]
-            for site, a, b in zip(sites, levels[row], levels[column], strict=True):
-                factors[site] = np.zeros((dimensions[site], dimensions[site]))
-                factors[site][a, b] = 1.0
-            total += matrix[row, column] * functools.reduce(np.kron, factors, np.ones((1, 1)))
+        joint = all_levels(tuple(dimensions[s] for s in sites))
+        column = [joint.tolist().index(levels) for levels in states[:, list(sites)].tolist()]
+        for row, levels in enumerate(joint):
+            target = states.copy()
+            target[:, list(sites)] = levels
+            total[target @ place, np.arange(len(states))] += matrix[row, column]
     return total
 
 
-def legal(space: DiscreteSpace) -> np.ndarray:
+def dense_of(operator: DiscreteOperator) -> np.ndarray:
+    """The matrix of an operator from its terms, as they are defined and without compiling anything."""
+    terms, couplings = operator.terms, np.asarray(operator.couplings)
+    dimensions = operator.space.local_dimensions
+    if isinstance(terms, BitTerms):
+        total = np.zeros((2 ** len(dimensions),) * 2, complex)
+        states = all_levels(dimensions)
+        place = 2 ** np.arange(len(dimensions))[::-1]
+        masks = (terms.masks[:, :, :1] >> np.arange(len(dimensions), dtype=np.uint32)) & 1  # of one word: (4, rows, sites)
+        for flip, need, value, sign, c, weight in zip(*masks, terms.coupling, terms.weight, strict=True):
+            legal = np.all((states & need) == value, axis=1)
+            element = weight * couplings[c] * (-1.0) ** (states & sign).sum(axis=1)
+            np.add.at(total, ((states ^ flip) @ place, states @ place), np.where(legal, element, 0))
+    else:
+        total = dense(dimensions, [(sites, couplings[c] * matrix) for (sites, c), matrix in terms.terms.items()])
+    keep = legal_states(operator.space)
+    return total[np.ix_(keep, keep)]
+
+
+def legal_states(space: DiscreteSpace) -> np.ndarray:
     """Numbers, among all choices of levels, of those that the sectors of the space allow."""
-    levels = np.array(list(itertools.product(*map(range, space.local_dimensions))))
+    levels = all_levels(space.local_dimensions)
     allowed = [np.all([row[list(s.sites)].sum() == s.total for s in space.sectors]) for row in levels]
     return np.flatnonzero(allowed)
 
 
 def projected(space: DiscreteSpace, terms: list[Term]) -> np.ndarray:
     """`dense` between the legal configurations of a space."""
-    keep = legal(space)
+    keep = legal_states(space)
     return dense(space.local_dimensions, terms)[np.ix_(keep, keep)]
 
 
 def leads_out(space: DiscreteSpace, terms: list[Term]) -> bool:
     """Whether the operator leads from the sector to configurations outside."""
-    keep = legal(space)
+    keep = legal_states(space)
     away = np.delete(dense(space.local_dimensions, terms)[:, keep], keep, axis=0)
     return bool(np.any(np.abs(away) > 1e-10))
 

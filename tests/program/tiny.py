@@ -28,7 +28,7 @@ def changed(*changes: tuple[str, object]) -> dict:
         if value is ...:
             del inner[key]
         else:
-            inner[key] = value
+            inner[key] = copy.deepcopy(value)
     return table
 
 

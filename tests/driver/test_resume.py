@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of a run: logs, checkpoints, and how a run is taken up again."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from manybody import VariationalState
+from manybody.ansatz import RBM
+from manybody.driver import VMC, Hook
+from manybody.hamiltonian import ising
+from manybody.hilbert import Spin
+from manybody.io import CheckpointError, read_log
+from manybody.lattice import chain
+from manybody.sampler import LocalFlip, Metropolis
+from manybody.sr import SR
+
+SPACE = Spin(6)
+ISING = ising(SPACE, chain(6))
+
+
+def _driver(alpha: int = 1) -> VMC:
+    state = VariationalState(RBM(alpha=alpha), Metropolis(SPACE, LocalFlip(), 16), 32, seed=3)
+    return VMC(ISING, state, optimizer=optax.adam(0.02), preconditioner=SR(1e-2, momentum=0.5))
+
+
+class _StopAt(Hook):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step(self, driver, record):
+        return record["step"] == self.step
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> VMC:
+    driver = _driver()
+    driver.run(9, progress=False)
+    return driver
+
+
+def _same(one: VMC, other: VMC) -> None:
+    def compare(a, b):
+        if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_array_equal(a, b)
+
+    jax.tree.map(compare, one.progress, other.progress)
+
+
+@pytest.mark.parametrize("stop", [2, 4, 5])
+def test_taken_up_bit_for_bit(tmp_path, uninterrupted, stop):
+    _driver().run(9, out=tmp_path, hooks=[_StopAt(stop)], progress=False, save_every=4)
+    again = _driver()
+    again.run(9, out=tmp_path, progress=False, save_every=4)
+    _same(again, uninterrupted)
+    assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == list(range(1, 10))
+
+
+def test_killed_between_checkpoints(tmp_path, uninterrupted):
+    class Killed(BaseException):
+        pass
+
+    class Kill(Hook):
+        def on_step(self, driver, record):
+            if record["step"] == 6:
+                raise Killed
+
+    with pytest.raises(Killed):
+        _driver().run(9, out=tmp_path, hooks=[Kill()], progress=False, save_every=4)
+    for newest in tmp_path.glob("checkpoint-00000006.npz"):
+        newest.unlink()  # as after kill -9, when nothing was written at the end
+    again = _driver()
+    again.run(9, out=tmp_path, progress=False, save_every=4)
+    _same(again, uninterrupted)
+    assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == list(range(1, 10))
+
+
+def test_a_finished_run_makes_no_more_steps(tmp_path):
+    _driver().run(3, out=tmp_path, progress=False)
+    again = _driver()
+    again.run(3, out=tmp_path, progress=False)
+    assert again.step == 3
+    assert len(list(read_log(tmp_path / "log.jsonl"))) == 3
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupted):
+    _driver().run(9, out=tmp_path, hooks=[_StopAt(8)], progress=False, save_every=4)
+    newest = tmp_path / "checkpoint-00000008.npz"
+    newest.write_bytes(newest.read_bytes()[:-200])
+    again = _driver()
+    with pytest.warns(UserWarning, match="checkpoint-00000004.npz, because"):
+        again.run(9, out=tmp_path, progress=False, save_every=4)
+    _same(again, uninterrupted)
+
+
+def test_another_problem_is_refused(tmp_path):
+    _driver().run(2, out=tmp_path, progress=False)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match="must have shape"):
+        _driver(alpha=2).run(2, out=tmp_path, progress=False)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_log_holds_the_energy(tmp_path):
+    driver = _driver()
+    driver.run(2, out=tmp_path, progress=False)
+    records = list(read_log(tmp_path / "log.jsonl"))
+    assert records[0]["energy"]["mean"] < 0
+    assert set(records[0]["energy"]) == {"mean", "error", "variance", "tau", "r_hat"}
+    assert 0 < records[0]["acceptance"]["LocalFlip"] <= 1

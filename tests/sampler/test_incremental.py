@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ansatzes with the incremental methods are updated and not re-evaluated; others are evaluated once a proposal."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from manybody import VariationalState, driver, exact, hamiltonian, lattice
+from manybody.hilbert import Spin
+from manybody.sampler import Exchange, LocalFlip, Metropolis, MultiFlip
+from manybody.testing.amplitudes import check_ansatz
+from tests.sampler.amplitudes import CALLS, Counting, CountingIncremental
+
+SPACE = Spin(6)
+MOVES = ("init_cache", "log_ratio", "update_cache", "full")
+
+
+def calls_of(function):
+    jax.effects_barrier()
+    CALLS.clear()
+    result = jax.block_until_ready(function())
+    jax.effects_barrier()
+    return {name: CALLS[name] for name in MOVES}, result
+
+
+@pytest.mark.parametrize(("sweep_size", "n_burn_in"), [(5, 3), (12, 0)])
+def test_evaluations_while_sampling(sweep_size, n_burn_in):
+    """Over 4 draws: full evaluations at the start and at every draw, in between only the incremental methods."""
+    sampler = Metropolis(SPACE, LocalFlip(), n_chains=4, sweep_size=sweep_size, n_burn_in=n_burn_in)
+    n_steps = sweep_size * (4 + n_burn_in)
+    state = VariationalState(CountingIncremental(), sampler, 16)
+    calls, sampled = calls_of(state.sample)
+    assert calls == {"init_cache": 5, "log_ratio": n_steps, "update_cache": n_steps, "full": 5}
+    plain = VariationalState(Counting(), sampler, 16, params=state.params)
+    calls, other = calls_of(plain.sample)
+    # The cache of a full evaluation is log psi: twice at each refresh (made one by XLA, where nobody counts).
+    assert calls == {"init_cache": 0, "log_ratio": 0, "update_cache": 0, "full": n_steps + 10}
+    np.testing.assert_array_equal(sampled.samples.sigma, other.samples.sigma)
+
+
+def test_evaluations_for_local_energies():
+    """Ratios for the connections, in one chunk here; log psi itself is not evaluated."""
+    ham = hamiltonian.ising(SPACE, lattice.chain(6))
+    state = VariationalState(CountingIncremental(), Metropolis(SPACE, LocalFlip(), n_chains=4), 16).sample()
+    calls, values = calls_of(lambda: state.local_values(ham))
+    assert calls == {"init_cache": 1, "log_ratio": 1, "update_cache": 0, "full": 0}
+    plain = VariationalState(Counting(), state.sampler, 16, params=state.params).replace(samples=state.samples)
+    calls, other = calls_of(lambda: plain.local_values(ham))
+    assert calls == {"init_cache": 0, "log_ratio": 0, "update_cache": 0, "full": 2}
+    np.testing.assert_allclose(values, other, rtol=1e-12)
+
+
+def test_trains():
+    """To the best Jastrow state of the transverse-field chain, which is within 1 % of the ground state."""
+    ham = hamiltonian.ising(SPACE, lattice.chain(6), h=1.5)
+    sampler = Metropolis(SPACE, LocalFlip(), n_chains=32)
+    vmc = driver.VMC(ham, VariationalState(CountingIncremental(), sampler, 256), optimizer=optax.sgd(0.05))
+    calls, _ = calls_of(lambda: vmc.run(60, progress=False).params)
+    assert calls["log_ratio"] > calls["full"] * 3
+    energy = vmc.state.expect(ham)
+    ground = exact.ground_state(ham).energies[0]
+    assert ground - 4 * energy.error < energy.mean < ground * 0.99
+
+
+@pytest.mark.parametrize(
+    ("ansatz", "space"),
+    [(Counting(), SPACE), (CountingIncremental(), Spin(6, s=1)), (CountingIncremental(), Spin(6, total_sz=0))],
+)
+def test_it_keeps_the_laws_of_an_ansatz(ansatz, space):
+    check_ansatz(ansatz, space)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "complaint"),
+    [
+        ("mutual", "log_ratio is not the difference of log psi"),
+        ("accepted", "update_cache changes rows that are not accepted"),
+        ("stale", "update_cache does not give the cache"),
+    ],
+)
+def test_mistakes_are_found(mistake, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_ansatz(CountingIncremental(mistake=mistake), SPACE)
+    if mistake == "stale":  # a user who does not check sees it in the log
+        sampler = Metropolis(SPACE, LocalFlip(), n_chains=8)
+        state = VariationalState(CountingIncremental(mistake=mistake), sampler, 16)
+        amplitude = state.network.bind(state.params, state.constants)
+        *_, info = sampler.sample(state.comm, amplitude, state.chains, 2)
+        assert info["cache_drift"] > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("ansatz", "complaint"),
+    [
+        ((lambda key, s: {}, lambda p, s: s.astype(float)), "has shape"),
+        ((lambda key, s: {}, lambda p, s: s.astype(float).mean(axis=-1) / 0.0), "not finite"),
+        ((lambda key, s: {}, lambda p, s: s.astype(float).sum(axis=-1) - s.astype(float).mean()), "other config"),
+    ],
+)
+def test_ansatzes_that_are_none(ansatz, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_ansatz(ansatz, SPACE)
+
+
+def test_moves_of_many_sites():
+    check_ansatz(CountingIncremental(), SPACE, moves=(MultiFlip(5),))
+    check_ansatz(CountingIncremental(), Spin(6, total_sz=0), moves=(Exchange(lattice.chain(6)),))

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples run as they stand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.py"))
+
+
+def run(path: Path, folder: Path) -> str:
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return done.stdout
+
+
+def test_first_ground_state(tmp_path: Path) -> None:
+    out = run(EXAMPLES[0], tmp_path)
+    assert "exact   -11.228483" in out
+    error = float(out.partition("relative error ")[2].split()[0])
+    assert abs(error) < 0.01
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 80
+
+
+def test_every_example_is_run() -> None:
+    assert [path.stem for path in EXAMPLES] == ["01_first_ground_state"]
