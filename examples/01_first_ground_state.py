@@ -29,7 +29,7 @@ state = mb.VariationalState(ansatz, sampler, n_samples=512, seed=0)
 # The learning rate is the step of imaginary time; the shift regularises the metric.
 driver = mb.driver.VMC(ham, state, optimizer=optax.sgd(0.05), preconditioner=mb.sr.SR(diag_shift=1e-3))
 print(driver.describe())
-state = driver.run(150)
+state = driver.run(100)
 
 # The last samples give the energy with its error bar, and the variance says how close the state is to an eigenstate.
 energy = state.expect(ham)

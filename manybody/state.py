@@ -88,11 +88,7 @@ class VariationalState:
             fresh = params
         _check_output(network, fresh, constants, example)
         leaves = (*comm.replicate((fresh, constants)), _start(comm, sampler)(comm.replicate(key_chains)), None)
-        self._fill(leaves, (network, sampler, draws, chunk_size, comm))
-
-    def _fill(self, leaves: Sequence[Any], statics: Sequence[Any]) -> None:
-        for name, value in zip((*_LEAVES, *_STATIC), (*leaves, *statics), strict=True):
-            object.__setattr__(self, name, value)
+        _fill(self, leaves, (network, sampler, draws, chunk_size, comm))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"A VariationalState does not change; make another one: state.replace({name}=...).")
@@ -106,7 +102,7 @@ class VariationalState:
     @classmethod
     def tree_unflatten(cls, aux: tuple, children: Any) -> VariationalState:
         state = object.__new__(cls)
-        state._fill(children, aux)
+        _fill(state, children, aux)
         return state
 
     def replace(self, **changes: Any) -> VariationalState:
@@ -229,6 +225,12 @@ def _check_params(params: PyTree, fresh: PyTree) -> None:
     wrong = sorted(name for name in {*given, *wanted} if given.get(name) != wanted.get(name))
     difference = "; ".join(f"{name}: {given.get(name)} instead of {wanted.get(name)}" for name in wrong[:4])
     _checks.require(not wrong, "params", "have the names and shapes of the parameters of the ansatz", difference)
+
+
+def _fill(new: VariationalState, leaves: Sequence[Any], statics: Sequence[Any]) -> None:
+    """Give a new state its attributes: by the constructor, or by JAX, which must not draw new parameters."""
+    for name, value in zip((*_LEAVES, *_STATIC), (*leaves, *statics), strict=True):
+        object.__setattr__(new, name, value)
 
 
 def _check_output(network: Network, params: PyTree, constants: PyTree, example: Array) -> None:

@@ -245,7 +245,10 @@ def unpack_sites(mask: np.ndarray) -> list[int]:
 
 
 def _merged(n_sites: int, masks: np.ndarray, coupling: np.ndarray, weight: np.ndarray) -> BitTerms:
-    """Rows with equal masks and coupling added up, signs on conditioned sites evaluated, zeros dropped; sorted."""
+    """Rows with equal masks and coupling added up, signs on conditioned sites evaluated, zeros dropped; sorted.
+
+    No weight has a part -0.0, so that equal terms have equal bytes.
+    """
     flip, need, value, sign = masks
     weight = weight * _parity_sign(sign & need & value)
     sign = sign & ~need
@@ -260,7 +263,7 @@ def _merged(n_sites: int, masks: np.ndarray, coupling: np.ndarray, weight: np.nd
         total = total.real
     n_words = words(n_sites)
     fields = unique[keep, : 4 * n_words].reshape(-1, 4, n_words).transpose(1, 0, 2)
-    return BitTerms(n_sites, np.ascontiguousarray(fields), unique[keep, -1].astype(np.int32), total[keep])
+    return BitTerms(n_sites, np.ascontiguousarray(fields), unique[keep, -1].astype(np.int32), total[keep] + 0.0)
 
 
 def _condition_to_signs(masks: np.ndarray, weight: np.ndarray, bit: np.ndarray) -> tuple:

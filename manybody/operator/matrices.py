@@ -203,7 +203,8 @@ def _partial_trace(matrix: np.ndarray, sites: tuple[int, ...], site: int, dimens
 
 
 def _as_real(matrix: np.ndarray) -> np.ndarray:
-    return matrix.real.copy() if np.iscomplexobj(matrix) and np.all(matrix.imag == 0) else matrix
+    real = matrix.real if np.iscomplexobj(matrix) and np.all(matrix.imag == 0) else matrix
+    return real + 0.0  # a copy, without -0.0: equal terms have equal bytes
 
 
 def _largest(terms: MatrixTerms) -> float:

@@ -96,7 +96,7 @@ def last_line(estimate: Estimate, result: Result) -> str:
     """The result in one line."""
     per_site = f"{result.energy_per_site:.7f} +- {result.error_per_site:.1e}"
     text = f"energy {estimate}, per site {per_site}, V-score {result.v_score:.2e}"
-    if result.relative_error is None:
+    if result.exact_energy is None or result.relative_error is None:
         return f"{text}, no exact energy to compare with"
     return f"{text}, relative error {result.relative_error:.2e} (exact {result.exact_energy:.8f})"
 

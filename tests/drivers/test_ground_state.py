@@ -105,17 +105,6 @@ def test_result(finished: Path) -> None:
     assert 0 < result["error"] < 0.5
 
 
-def test_no_exact_energy(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    changes = [("lattice.n", 24), ("optimisation.steps", 0), ("measure", ...)]
-    assert ground_state(write(tmp_path, *changes), "--out", tmp_path / "out") == 0
-    text = capsys.readouterr().out
-    assert "exact energy  not known" in text
-    assert text.splitlines()[-1].endswith("no exact energy to compare with")
-    result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["exact_energy"] is result["exact_source"] is result["relative_error"] is None
-    assert not (tmp_path / "out" / "energy.png").exists()
-
-
 def test_as_a_process_with_exact_sums(tmp_path: Path) -> None:
     rate = {"kind": "linear", "start": 0.4, "stop": 0.2}
     shift = {"kind": "exponential", "start": 0.1, "stop": 0.001, "steps": 2}

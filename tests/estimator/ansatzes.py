@@ -33,8 +33,8 @@ def pair_apply(params, sigma):
     """Not holomorphic: |z|^2 of a complex parameter beside z, and real parameters beside complex ones."""
     x = sigma.astype(float)
     z = params["phases"][0]
-    field = x.astype(complex) @ z
-    return jnp.tanh(jnp.einsum("si,ij,sj->s", x, params["pairs"], x)) + field + 0.3 * jnp.sin(x @ jnp.abs(z) ** 2)
+    real = jnp.tanh(jnp.einsum("si,ij,sj->s", x, params["pairs"], x)) + 0.3 * jnp.sin(x @ jnp.abs(z) ** 2)
+    return real.astype(complex) + x.astype(complex) @ z
 
 
 N_SITES = 8
@@ -52,7 +52,7 @@ ANSATZES = {
 }
 
 
-def spread(params, scale=0.2, seed=5):
+def spread(params, scale=0.1, seed=5):
     """Parameters with random numbers added, so that nothing is zero or symmetric."""
     rng = np.random.default_rng(seed)
 

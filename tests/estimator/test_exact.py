@@ -90,11 +90,11 @@ def solutions(name):
             for solver in SOLVERS:
                 preconditioner = SR(SHIFT, method, solver)
                 direction, _, info = preconditioner.update(problem, preconditioner.init(params))
-                out[method, solver] = flatten_real(direction), info["sr_code"]
+                out[f"{method} {solver}"] = flatten_real(direction), info["sr_code"]
             spring = SR(SHIFT, method, momentum=0.8)
             direction, kept, info = spring.update(problem, old)
-            out[method, "momentum"] = flatten_real(direction), info["sr_code"]
-            out[method, "kept"] = flatten_real(kept), info["sr_code"]
+            out[f"{method} momentum"] = flatten_real(direction), info["sr_code"]
+            out[f"{method} kept"] = flatten_real(kept), info["sr_code"]
         gradient, _, _ = sr.Gradient().update(problem, ())
         out["force"] = flatten_real(gradient), jnp.int32(0)
         return out, tangent.jacobian()
@@ -122,16 +122,17 @@ def test_metric_and_kernel(name):
 def test_directions(name):
     """Of all solvers, in both spaces; conjugate gradients at their tolerance times the condition of the problem."""
     right, (found, _, old) = dense(name, "heisenberg"), solutions(name)
+    found = dict(found)
     step = right.sr_step(SHIFT)
     condition = np.linalg.norm(right.metric, 2) / SHIFT
-    for (method, solver), (direction, code) in ((k, v) for k, v in found.items() if k != "force"):
+    tolerance = {"cholesky": 1e-10, "qr": 1e-10, "pinv": 1e-8, "cg": 1e-10 * condition}
+    assert relative(found.pop("force")[0], right.force) < 1e-12
+    assert len(found) == 2 * (len(SOLVERS) + 2)
+    for name, (direction, code) in found.items():
+        solver = name.split()[1]
+        expected = step if solver in SOLVERS else right.spring_step(SHIFT, 0.8, old)
+        assert relative(direction, expected) < tolerance.get(solver, 1e-10), name
         assert code == 0
-        if solver in ("momentum", "kept"):
-            assert relative(direction, right.spring_step(SHIFT, 0.8, old)) < 1e-10, (method, solver)
-        else:
-            tolerance = {"cholesky": 1e-10, "qr": 1e-10, "pinv": 1e-8, "cg": 1e-10 * condition}[solver]
-            assert relative(direction, step) < tolerance, (method, solver)
-    assert relative(found["force"][0], right.force) < 1e-12
     assert relative(right.force, step) > 0.01  # another one
 
 

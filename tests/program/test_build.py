@@ -2,7 +2,7 @@
 """Every option arrives: another value of any one of them makes another object."""
 
 import dataclasses
-import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -43,9 +43,16 @@ def sampler(config: GroundState) -> object:
     return build.sampler(config, build.problem(config))
 
 
+def arguments(function: Callable, *words: object) -> tuple:
+    """What a function gives to `VariationalState`, apart from the parameters; nothing is compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "VariationalState", lambda *args, **options: (args, options))
+        args, options = function(*words)
+    return args, {name: value for name, value in options.items() if name in ("seed", "chunk_size")}
+
+
 def state(config: GroundState) -> object:
-    made = build.state(config, build.problem(config))
-    return made.n_samples, made.chunk_size, np.asarray(jax.tree.leaves(made.params)[0]).tolist()
+    return arguments(build.state, config, build.problem(config))
 
 
 def updates(config: GroundState) -> list:
@@ -69,14 +76,10 @@ def preconditioner(config: GroundState) -> object:
     return {**vars(sr), "diag_shift": shifts}
 
 
-@functools.cache
-def final() -> mb.VariationalState:
-    return build.state(tiny(), build.problem(tiny()))
-
-
 def measurement(config: GroundState) -> object:
-    made = build.fresh_chains(config, build.problem(config), final())
-    return made.n_samples, made.sampler
+    final = types.SimpleNamespace(params=None)
+    args, options = arguments(build.fresh_chains, config, build.problem(config), final)
+    return args, options["chunk_size"]
 
 
 def exact(config: GroundState) -> object:

@@ -12,7 +12,7 @@ from tests.program.tiny import toml, write
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("sytem.kind", "x"), ["'sytem'"]),
+        (("sysstem.kind", "x"), ["'sysstem'"]),
         (("optimization.steps", 3), ["'optimization'", "Did you mean 'optimisation'"]),
         (("optimisation.step", 3), ["`optimisation`", "'step'", "Did you mean 'steps'"]),
         (("optimisation.steps", ...), ["`optimisation.steps`", "be given"]),
@@ -31,12 +31,12 @@ from tests.program.tiny import toml, write
         (("hamiltonian.h", 1.0), ["`hamiltonian`", "'h'", "J, marshall, images"]),
         (("hamiltonian.marshall", "yes"), ["`hamiltonian.marshall`", "true or false"]),
         (("hamiltonian.J", [1.0, "x"]), ["`hamiltonian.J[1]`", "a number"]),
-        (("lattice.kind", "sqare"), ["`lattice.kind`", "Did you mean 'square'"]),
+        (("lattice.kind", "squar"), ["`lattice.kind`", "Did you mean 'square'"]),
         (("lattice.lx", 3), ["`lattice`", "'lx'", "kind, n, periodic, twist"]),
         (("lattice.n", ...), ["`lattice.n`", "be given"]),
         (("space.total_sx", 0), ["`space`", "Did you mean 'total_sz'"]),
         (("ansatz.kind", "RBN"), ["`ansatz.kind`", "Did you mean 'RBM'"]),
-        (("ansatz.aplha", 2), ["`ansatz`", "Did you mean 'alpha'"]),
+        (("ansatz.alfa", 2), ["`ansatz`", "Did you mean 'alpha'"]),
         (("ansatz.kernel_init", "normal"), ["`ansatz`", "'kernel_init'"]),
         (("ansatz.param_dtype", "float46"), ["`ansatz.param_dtype`", "Did you mean 'float64'"]),
         (("sampler.n_chain", 2), ["`sampler`", "Did you mean 'n_chains'"]),

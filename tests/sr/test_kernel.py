@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel by layers is that of the Jacobian, and layers for which the formula does not hold are contracted."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from manybody.ansatz import MLP, RBM
+from manybody.network import as_network
+from manybody.parallel import REPLICATED, Comm, mesh_comm
+from manybody.sampler import Samples
+from manybody.sampler.base import samples_spec
+from manybody.sr import TangentMap
+from manybody.sr.kernel import describe, kernel, plan
+from tests.estimator.ansatzes import NnxNet, pair_apply, pair_init
+from tests.exact_formulas import QUICK
+
+N_SITES, N_SAMPLES = 6, 12
+Dense = functools.partial(nn.Dense, param_dtype=jnp.float64, dtype=jnp.float64)
+
+
+class Net(nn.Module):
+    """One of many ways to use dense layers."""
+
+    way: str
+
+    @nn.compact
+    def __call__(self, sigma):
+        x = sigma.astype(float)
+        return getattr(self, self.way)(x)
+
+    def deep(self, x):
+        for width in (9, 7, 5):
+            x = jnp.tanh(Dense(width)(x))
+        return x.sum(axis=-1)
+
+    def no_bias(self, x):
+        return jnp.tanh(Dense(9, use_bias=False)(jnp.tanh(Dense(7, use_bias=False)(x)))).sum(axis=-1)
+
+    def complex_deep(self, x):
+        layer = functools.partial(nn.Dense, param_dtype=complex, dtype=complex)
+        return jnp.sin(layer(7)(jnp.tanh(layer(5)(x.astype(complex))))).sum(axis=-1)
+
+    def real_weights_on_complex(self, x):
+        z = nn.Dense(5, param_dtype=complex, dtype=complex)(x.astype(complex))
+        return jnp.sin(nn.Dense(7, param_dtype=float, dtype=complex)(z)).sum(axis=-1)
+
+    def positions(self, x):  # three positions of two sites, weights used at each
+        patches = x.reshape(*x.shape[:-1], 3, 2)
+        first, second, last = Dense(20), Dense(30), Dense(1)
+        return last(jnp.tanh(second(jnp.tanh(first(patches)))).mean(axis=-2))[..., 0]
+
+    def shared(self, x):
+        layer = Dense(N_SITES)
+        return jnp.tanh(layer(jnp.tanh(layer(x)))).sum(axis=-1) + Dense(5)(x).sum(axis=-1)
+
+    def nested(self, x):
+        return Net("deep", name="inner")(x) * 0.5 + Net("no_bias", name="other")(x)
+
+    def residual(self, x):
+        return jnp.tanh(x + Dense(N_SITES)(x * self.param("scale", nn.initializers.ones, (1, N_SITES), float))).sum(
+            axis=-1
+        )
+
+    def tied(self, x):  # an encoder whose transpose is the decoder
+        layer = Dense(8, use_bias=False)
+        hidden = jnp.tanh(layer(x))
+        decoded = hidden @ layer.variables["params"]["kernel"].T
+        return jnp.tanh(decoded).sum(axis=-1) + jnp.sin(Dense(5)(x)).sum(axis=-1)
+
+    def by_name(self, x):
+        return jnp.tanh(Dense(7)(inputs=x)).sum(axis=-1)
+
+    def remat(self, x):
+        layer = nn.remat(nn.Dense)(9, param_dtype=float, dtype=float)
+        return jnp.tanh(layer(x)).sum(axis=-1)
+
+    def vmapped(self, x):
+        layer = nn.vmap(
+            nn.Dense, variable_axes={"params": None}, split_rngs={"params": False}, in_axes=-2, out_axes=-2
+        )(30, param_dtype=float, dtype=float)
+        return jnp.tanh(layer(jnp.stack([x, 2 * x], axis=-2))).sum(axis=(-1, -2))
+
+    def scanned(self, x):
+        cell = nn.scan(Cell, variable_axes={"params": 0}, split_rngs={"params": True}, length=3)
+        return cell()(x, None)[0].sum(axis=-1)
+
+    def scanned_shared(self, x):
+        cell = nn.scan(Cell, variable_broadcast="params", split_rngs={"params": False}, length=3)
+        return cell()(x, None)[0].sum(axis=-1)
+
+    def checkpoint(self, x):
+        layer = Dense(9)
+        if self.is_initializing():
+            return layer(x).sum(axis=-1)
+        return jax.checkpoint(lambda y: jnp.tanh(layer(y)).sum(axis=-1))(x)
+
+    def subclass(self, x):
+        return jnp.tanh(Squared(9, param_dtype=float, dtype=float)(x)).sum(axis=-1)
+
+    def two_parts(self, x):
+        out = Dense(2)(jnp.tanh(Dense(9)(x)))
+        return jax.lax.complex(out[..., 0], out[..., 1])
+
+
+class Cell(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        return jnp.tanh(Dense(N_SITES)(x)), None
+
+
+class Squared(nn.Dense):
+    """Not linear, whatever its name."""
+
+    def __call__(self, x):
+        return super().__call__(x) ** 2
+
+
+def two_halves():
+    """A function of two modules whose layers have the same names; the first one is used by hand."""
+    net = Net("deep")
+
+    def init(key, sigma):
+        return {
+            "first": net.init(key, sigma)["params"],
+            "second": net.init(jax.random.fold_in(key, 1), sigma)["params"],
+        }
+
+    def apply(params, sigma):
+        by_hand = jnp.tanh(sigma.astype(float) @ params["first"]["Dense_0"]["kernel"]).sum(axis=-1)
+        return by_hand + net.apply({"params": params["second"]}, sigma)
+
+    return init, apply
+
+
+def pair_of(net):
+    return (lambda key, sigma: net.init(key, sigma), lambda variables, sigma: net.apply(variables, sigma))
+
+
+CASES = {  # ansatz and the layers treated by their structure
+    "deep": (Net("deep"), ["Dense_0", "Dense_1", "Dense_2"]),
+    "no-bias": (Net("no_bias"), ["Dense_0", "Dense_1"]),
+    "complex": (Net("complex_deep"), ["Dense_0", "Dense_1"]),
+    "real-weights-on-complex": (Net("real_weights_on_complex"), ["Dense_0", "Dense_1"]),
+    "positions": (Net("positions"), ["Dense_1"]),  # 9 (20 + 30) < 20 * 30, but not 9 (2 + 20) < 2 * 20
+    "shared": (Net("shared"), ["Dense_1"]),
+    "nested": (Net("nested"), [f"inner/Dense_{i}" for i in range(3)] + ["other/Dense_0", "other/Dense_1"]),
+    "residual": (Net("residual"), ["Dense_0"]),
+    "tied": (Net("tied"), ["Dense_1"]),
+    "by-name": (Net("by_name"), ["Dense_0"]),
+    "remat": (Net("remat"), []),
+    "vmapped": (Net("vmapped"), []),
+    "scanned": (Net("scanned"), []),
+    "scanned-shared": (Net("scanned_shared"), []),
+    "checkpoint": (Net("checkpoint"), []),
+    "subclass": (Net("subclass"), []),
+    "two-parts": (Net("two_parts"), ["Dense_0", "Dense_1"]),
+    "mlp": (MLP(hidden=(9, 6)), ["layers_0", "layers_1"]),
+    "rbm-phase": (RBM(separate_phase=True), ["hidden", "phase_hidden"]),
+    "nnx": (NnxNet(N_SITES), []),
+    "init-apply": ((pair_init, pair_apply), []),
+    "pair-of-a-module": (pair_of(Net("deep")), ["Dense_0", "Dense_1", "Dense_2"]),
+    "pair-by-hand": (two_halves(), ["Dense_0", "Dense_1", "Dense_2"]),
+}
+
+
+def tangent_of(ansatz, comm=None, n_samples=N_SAMPLES, seed=0):
+    """A tangent map with random samples of random weights, and what is to be given to a jitted function of it."""
+    network = as_network(ansatz)
+    keys = jax.random.split(jax.random.key(seed), 3)
+    sigma = jax.random.choice(keys[0], jnp.array([1, -1], jnp.int8), (n_samples, 1, N_SITES))
+    weight = jax.random.uniform(keys[1], (n_samples, 1), minval=0.2)
+    params, constants = network.init(keys[2], sigma[:, 0])
+    samples = Samples(sigma, jnp.zeros((n_samples, 1)), weight / weight.sum(), "independent")
+
+    def make(params, samples):
+        return TangentMap(comm or Comm(), lambda p, s: network.log_psi(p, constants, s), params, samples, None)
+
+    return make, params, samples
+
+
+@pytest.mark.parametrize(("ansatz", "structured"), CASES.values(), ids=CASES)
+def test_kernel_is_that_of_the_jacobian(ansatz, structured):
+    make, params, samples = tangent_of(ansatz)
+    layers, rest = plan(make(params, samples))
+    assert sorted("/".join(path) for path in layers) == sorted(structured)
+    n_covered = sum(1 + layer.has_bias for layer in layers.values())
+    assert len(rest) == len(set(rest)) == len(jax.tree.leaves(params)) - n_covered
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def both(params, samples):
+        tangent = make(params, samples)
+        return kernel(tangent), tangent.jacobian()
+
+    found, rows = both(params, samples)
+    rows = np.asarray(rows).reshape(len(found), -1)
+    right = rows @ rows.T
+    np.testing.assert_allclose(found, right, rtol=0, atol=1e-12 * np.abs(right).max())
+
+
+def test_kernel_on_two_workers():
+    """Structured and contracted layers, a number of columns that does not divide, chunks."""
+    ansatz, comm = Net("shared"), mesh_comm(jax.devices()[:2])
+    make, params, samples = tangent_of(ansatz)
+    right = jax.jit(lambda p, s: kernel(make(p, s)), compiler_options=QUICK)(params, samples)
+    make_there, _, _ = tangent_of(ansatz, comm)
+    specs = (REPLICATED, samples_spec(samples.kind))
+    run = comm.spmd(lambda p, s: kernel(make_there(p, s)), specs, REPLICATED, compiler_options=QUICK)
+    np.testing.assert_allclose(run(params, samples), right, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("width", "n_positions", "structured"), [(4, 1, True), (2, 1, False), (8, 2, False), (9, 2, True)]
+)
+def test_rule_of_operations(width, n_positions, structured):
+    """positions^2 (d_in + d_out) < d_in d_out, with d_in = d_out: positions^2 < width / 2; at equality contracted."""
+
+    class Flat(nn.Module):
+        @nn.compact
+        def __call__(self, sigma):
+            x = jnp.ones((sigma.shape[0], n_positions, width)) * sigma[:, :1, None].astype(float)
+            return jnp.tanh(Dense(width)(x)).sum(axis=(-1, -2))
+
+    make, params, samples = tangent_of(Flat())
+    layers, rest = plan(make(params, samples))
+    assert (len(layers), len(rest)) == ((1, 0) if structured else (0, 2))
+    text = describe(make(params, samples))
+    assert ("structured: Dense_0; contracted: 0" if structured else "structured: none; contracted: 2") in text
+
+
+def test_layers_of_a_step_are_found_under_jit():
+    """With constants and parameters that are traced, as in a step."""
+    make, params, samples = tangent_of(Net("deep"))
+    found = []
+
+    @jax.jit
+    def step(params, samples):
+        found.extend(plan(make(params, samples))[0])
+        return samples.weight
+
+    step(params, samples)
+    assert found == [("Dense_0",), ("Dense_1",), ("Dense_2",)]
