@@ -41,20 +41,21 @@ def integer(value: Any, name: str, *, minimum: int | None = None, maximum: int |
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(requirement(name, "be an integer", f"{type(value).__name__} ({value!r:.80})"))
-    if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
+    number = int(value)
+    if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         lower = "" if minimum is None else f"{minimum} <= "
         upper = "" if maximum is None else f" <= {maximum}"
-        raise ValueError(requirement(name, f"satisfy {lower}{name}{upper}", value))
-    return int(value)
+        raise ValueError(requirement(name, f"satisfy {lower}{name}{upper}", number))
+    return number
 
 
 def positive(value: Any, name: str, *, strict: bool = True) -> float:
     """`value` as a float that is positive (or not negative, with ``strict=False``)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(requirement(name, "be a real number", f"{type(value).__name__} ({value!r:.80})"))
-    sign = ">" if strict else ">="
-    require(value > 0 or (not strict and value == 0), name, f"satisfy {name} {sign} 0", value)
-    return float(value)
+    sign, number = ">" if strict else ">=", float(value)
+    require(number > 0 or (not strict and number == 0), name, f"satisfy {name} {sign} 0", value)
+    return number
 
 
 def choice(value: str, options: Iterable[str], name: str) -> str:

@@ -74,6 +74,10 @@ class Estimate:
     n_effective: Float[Array, "*batch"]
     n_draws: Float[Array, "*batch"] | float = math.nan
 
+    if TYPE_CHECKING:
+
+        def replace(self, **changes: Any) -> Self: ...
+
     def __str__(self) -> str:
         """One line such as ``-18.130 +- 0.010 [var=0.52, tau=1.3, R-hat=1.002]``, with what speaks against it."""
         leaves = jax.tree.leaves(self)

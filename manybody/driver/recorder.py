@@ -23,18 +23,23 @@ class Recorder(Hook):
     Args:
         directory: made if it does not exist.
         save_every: steps between checkpoints.
+        call: number of this call of `run` that writes here, from 0.
     """
 
-    def __init__(self, directory: Path, save_every: int) -> None:
+    def __init__(self, directory: Path, save_every: int, call: int) -> None:
         self.directory = directory
         self.save_every = save_every
-        self.target = 0
+        self._call = call
+        self._target = 0
         self._position = 0
         self._log: JsonLines | None = None
         self._saved = -1
 
     def resume(self, driver: VMC, target: int) -> int:
-        """Take up an interrupted run, if there is one; returns the number of the last step to make.
+        """Take up an interrupted call of `run`, if there is one; returns the number of the last step to make.
+
+        A script that calls `run` several times with this directory finds its calls by their numbers: those that were
+        finished make no steps again.
 
         Raises:
             CheckpointError: if there are checkpoints, but none of them fits this run.
@@ -48,16 +53,18 @@ class Recorder(Hook):
                 continue
             if reasons:
                 warnings.warn(f"Taking {path.name}, because: {' '.join(reasons)}", stacklevel=3)
-            driver.restore(progress)
             self._position = header["log_position"]
+            if header["call"] < self._call:  # this process has made the earlier calls itself
+                return target
+            driver.restore(progress)
             self._saved = driver.step
-            return header["target"]
+            return header["target"] if header["call"] == self._call else driver.step
         if reasons:
             raise CheckpointError(" ".join(reasons))
         return target
 
     def on_start(self, driver: VMC, target: int) -> None:
-        self.target = target
+        self._target = target
         if not driver.is_root:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +89,7 @@ class Recorder(Hook):
         self._saved = driver.step
         if self._log is None:
             return
-        header = {"target": self.target, "log_position": self._log.position}
+        header = {"call": self._call, "target": self._target, "log_position": self._log.position}
         save_tree(self.directory / f"checkpoint-{driver.step:08d}.npz", progress, header)
         for old in newest_first(self.directory)[_KEPT:]:
             old.unlink()

@@ -83,6 +83,7 @@ class VMC:
         optimizer_state, own = state.comm.replicate((optimizer.init(state.params), self.preconditioner.init(state.params)))
         start = state.comm.replicate(jnp.int32(0))
         self._progress = Progress(state.params, state.constants, state.chains, optimizer_state, own, start)
+        self._calls: dict[Path, int] = {}
         self._n_buffer = 0
         self._compiled: Callable | None = None
 
@@ -145,7 +146,7 @@ class VMC:
         """
         _checks.integer(n_steps, "n_steps", minimum=0)
         _checks.integer(save_every, "save_every", minimum=1)
-        recorder = Recorder(Path(out), save_every) if out is not None else None
+        recorder = None if out is None else Recorder(Path(out), save_every, self._next_call(Path(out)))
         target = recorder.resume(self, self.step + n_steps) if recorder else self.step + n_steps
         root = self._state.comm.is_root
         watching = [*([recorder] if recorder else []), *([ProgressBar()] if progress and root else []), *hooks]
@@ -183,6 +184,12 @@ class VMC:
             )
         self._progress = progress
         return self._record(number, info)
+
+    def _next_call(self, out: Path) -> int:
+        """How many calls of `run` of this driver have written to `out` before."""
+        number = self._calls.get(out.resolve(), -1) + 1
+        self._calls[out.resolve()] = number
+        return number
 
     # --- for recorders -----------------------------------------------------------------------------------------------
 

@@ -132,4 +132,6 @@ def _sz_sz(space: DiscreteSpace, bond: Sequence[int]) -> np.ndarray:
 def _check_space(space: DiscreteSpace, lattice: AbstractLattice) -> None:
     _checks.require_type(space, DiscreteSpace, "space")
     _checks.require_type(lattice, AbstractLattice, "lattice")
-    _checks.require(space.size == lattice.n_sites, "space", f"have {lattice.n_sites} sites like the lattice", space.size)
+    _checks.require(
+        space.size == lattice.n_sites, "space", f"have {lattice.n_sites} sites like the lattice", space.size
+    )

@@ -10,10 +10,9 @@ import numpy as np
 import scipy.sparse
 
 from manybody._types import Array, Inexact, Int8
-from manybody.hilbert import HilbertSpace
+from manybody.hilbert import DiscreteSpace
 from manybody.operator import conversion
 from manybody.operator.compiled import CompiledOperator, Connections
-
 
 _diagonal = jax.jit(lambda compiled, sigma: compiled.diagonal(sigma))
 _connections = jax.jit(lambda compiled, sigma: compiled.connections(sigma))
@@ -26,7 +25,7 @@ class Operator(abc.ABC):
     other algebra are for `DiscreteOperator`, whose terms are known.
     """
 
-    space: HilbertSpace
+    space: DiscreteSpace
 
     @property
     @abc.abstractmethod

@@ -6,14 +6,14 @@ Site i is bit i % 32 of word i // 32, and holds the level (0 or 1) of that site.
     |x xor flip>  <-  weight * couplings[coupling] * [x & need == value] * (-1)^popcount(x & sign)  |x>
 
 Rows are closed under addition, product and adjoint, hold Pauli strings (no `need`), projectors and fermionic strings
-(`sign`) alike, and are evaluated by a handful of integer operations (benchmarks/operators.py). Everything here is NumPy:
-it runs once, when an operator is made.
+(`sign`) alike, and are evaluated by a handful of integer operations (benchmarks/operators.py). Everything here is
+NumPy: it runs once, when an operator is made.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -95,9 +95,7 @@ class BitTerms:
 
     def fold(self, couplings: np.ndarray) -> BitTerms:
         """The values of the couplings multiplied into the weights; one coupling (of value 1) is left."""
-        return _merged(
-            self.n_sites, self.masks, np.zeros_like(self.coupling), self.weight * couplings[self.coupling]
-        )
+        return _merged(self.n_sites, self.masks, np.zeros_like(self.coupling), self.weight * couplings[self.coupling])
 
     def adjoint(self) -> BitTerms:
         """Each row reversed: it starts from x xor flip."""
@@ -144,7 +142,7 @@ class BitTerms:
 
         return self._split(pending, _cases)
 
-    def _split(self, pending, rule) -> BitTerms:  # noqa: ANN001
+    def _split(self, pending: Callable[[BitTerms], np.ndarray], rule: Callable[..., tuple]) -> BitTerms:
         """Apply `rule` to the lowest pending bit of every row until none is pending."""
         terms = self
         for _ in range(self.n_sites + 1):

@@ -92,7 +92,7 @@ def _group(index: np.ndarray, n_groups: int) -> _Group:
     return _Group(index.astype(np.int32), n_groups, uniform)
 
 
-# --- two-level sites ---------------------------------------------------------------------------------------------------
+# --- two-level sites --------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -195,7 +195,7 @@ def pack(space: DiscreteSpace, sigma: Int8[Array, "samples sites"]) -> Array:
     )
 
 
-# --- sites of any dimension --------------------------------------------------------------------------------------------
+# --- sites of any dimension -------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -299,7 +299,7 @@ def _tables(rows: Sequence[tuple]) -> _Tables:
     return _Tables(sites, strides, offset, table, coupling)
 
 
-# --- shared ------------------------------------------------------------------------------------------------------------
+# --- shared -----------------------------------------------------------------------------------------------------------
 
 
 def _pad_sites(changes: Sequence[Sequence[int]], n_sites: int) -> tuple[np.ndarray, np.ndarray]:

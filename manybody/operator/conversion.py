@@ -69,7 +69,7 @@ def _index_of_changed(space: DiscreteSpace, sigma: Array, index: Array, sites: A
     dimensions = space.local_dimensions
     if space.n_states < math.prod(dimensions):
         rows = jnp.arange(sigma.shape[0])[:, None]
-        return space.states_to_index(sigma.at[rows, sites].set(values, unique_indices=True))
+        return jnp.asarray(space.states_to_index(sigma.at[rows, sites].set(values, unique_indices=True)))
     # Every choice of levels is legal, so the index is linear in them.
     place = np.array([math.prod(dimensions[i + 1 :]) for i in range(len(dimensions))], np.int32)
     moved = levels_of(space, sites, values) - levels_at(space, sigma, sites)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,10 @@ class DiscreteOperator(Operator):
     space: DiscreteSpace = static()
     terms: Terms = static()
     couplings: Float[Array, "couplings"]
+
+    if TYPE_CHECKING:
+
+        def replace(self, **changes: Any) -> Self: ...
 
     __array_ufunc__ = None  # a NumPy number times an operator is an operator's business
 
@@ -84,7 +88,9 @@ class DiscreteOperator(Operator):
             return NotImplemented
         _same_space(self, other)
         terms = self.terms.add(other.terms, shift=self.couplings.shape[0])
-        return _make(self.space, terms, as_couplings(lambda xp, *parts: xp.concatenate(parts), self.couplings, other.couplings))
+        return _make(
+            self.space, terms, as_couplings(lambda xp, *parts: xp.concatenate(parts), self.couplings, other.couplings)
+        )
 
     __radd__ = __add__
 
@@ -101,7 +107,9 @@ class DiscreteOperator(Operator):
         if not _is_scalar(factor):
             return NotImplemented
         if not jnp.iscomplexobj(factor):
-            return self.replace(couplings=as_couplings(lambda _, values, number: values * number, self.couplings, factor))
+            return self.replace(
+                couplings=as_couplings(lambda _, values, number: values * number, self.couplings, factor)
+            )
         if isinstance(factor, jax.core.Tracer):
             raise TypeError(
                 _checks.requirement("factor", "be real where it is traced", factor.dtype, "Complex ones must be known.")
@@ -198,7 +206,9 @@ def _make(space: DiscreteSpace, terms: Terms, couplings: Array) -> DiscreteOpera
         if not folded.conserves(space):
             raise ValueError(
                 _checks.requirement(
-                    "operator", f"stay within the sector of {space}", "terms that lead out of it",
+                    "operator",
+                    f"stay within the sector of {space}",
+                    "terms that lead out of it",
                     "Build it on the unconstrained space.",
                 )
             )
@@ -225,7 +235,9 @@ def _same_space(left: DiscreteOperator, right: DiscreteOperator) -> None:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, numbers.Number) or (isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0)
+    return isinstance(value, numbers.Number) or (
+        isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0
+    )
 
 
 def as_couplings(function: Callable[..., Any], *values: Any) -> Array:

@@ -151,7 +151,9 @@ def merged(dimensions: tuple[int, ...], items: Sequence[tuple]) -> MatrixTerms:
     return MatrixTerms(dimensions, {key: _as_real(matrix) for key, matrix in kept.items()})
 
 
-def from_matrix(dimensions: tuple[int, ...], sites: Sequence[int], matrix: np.ndarray, coupling: int = 0) -> MatrixTerms:
+def from_matrix(
+    dimensions: tuple[int, ...], sites: Sequence[int], matrix: np.ndarray, coupling: int = 0
+) -> MatrixTerms:
     """One term; `sites` in any order, first one most significant in `matrix`."""
     ordered = tuple(sorted(sites))
     return merged(dimensions, [((ordered, coupling), embed(matrix, sites, ordered, dimensions))])

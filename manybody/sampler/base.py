@@ -9,7 +9,7 @@ from typing import Any, Literal
 from manybody._struct import dataclass, static
 from manybody._types import Array, Float, Inexact, Int8, PRNGKey, PyTree
 from manybody.amplitude import Amplitude
-from manybody.hilbert import HilbertSpace
+from manybody.hilbert import DiscreteSpace
 from manybody.parallel import SHARD, Comm
 
 Kind = Literal["chain", "independent", "exact"]
@@ -56,7 +56,7 @@ class Sampler(abc.ABC):
     All methods but `check_n_samples` run on every worker, with its block of the chains.
     """
 
-    space: HilbertSpace
+    space: DiscreteSpace
     kind: Kind
 
     @abc.abstractmethod

@@ -75,7 +75,7 @@ def check_operator(operator: Operator, n_samples: int = _BLOCK, seed: int = 0) -
     space = operator.space
     few = space.n_states <= max(n_samples, _LARGEST_DENSE)
     sigma = space.all_states() if few else np.asarray(space.random_state(jax.random.key(seed), n_samples))
-    traces = []
+    traces: list[None] = []
 
     @jax.jit
     def evaluate(compiled: CompiledOperator, sigma: Array) -> tuple[Array, ...]:

@@ -121,7 +121,10 @@ NOT_HERMITIAN = {
     "antihermitian", "raising", "raising-spin1", "random-bits", "random-bits-few", "random-bits-sector", "random-spin1",
     "random-spin3/2-sector", "random-mixed", "random-70", "random-70-sector",
 }  # fmt: skip
-COMPLEX = NOT_HERMITIAN - {"antihermitian", "raising", "raising-spin1", "random-mixed"} | {"imaginary", "different-widths"}
+COMPLEX = NOT_HERMITIAN - {"antihermitian", "raising", "raising-spin1", "random-mixed"} | {
+    "imaginary",
+    "different-widths",
+}
 LARGE = {"parity-70", "ising-40", "j1j2-6x6", "heisenberg-spin1-36", "random-70", "random-70-sector"}
 UNSEEN = {"times-zero", "minus-itself"}  # zero by the values of the couplings, of which properties know nothing
 
@@ -317,7 +320,9 @@ def test_check_operator_finds_broken_claims(monkeypatch) -> None:
         check_operator(Broken(Spin(6), most=5))
     with pytest.raises(AssertionError, match="connections must lead to configurations of the space"):
         check_operator(Broken(Spin(6, total_sz=0)))
-    imaginary = Broken(Spin(6), lambda c: c._replace(elements=jax.lax.complex(0 * c.elements, c.elements)), is_hermitian=True)
+    imaginary = Broken(
+        Spin(6), lambda c: c._replace(elements=jax.lax.complex(0 * c.elements, c.elements)), is_hermitian=True
+    )
     with pytest.raises(AssertionError, match="is_hermitian must be true"):
         check_operator(imaginary)
     monkeypatch.setattr(Broken, "to_dense", lambda self: np.eye(64))

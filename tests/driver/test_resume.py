@@ -87,6 +87,29 @@ def test_a_finished_run_makes_no_more_steps(tmp_path):
     assert len(list(read_log(tmp_path / "log.jsonl"))) == 3
 
 
+def test_several_calls_of_one_script(tmp_path, uninterrupted):
+    driver = _driver()
+    for n_steps in (4, 5):
+        driver.run(n_steps, out=tmp_path, progress=False)
+    assert driver.step == 9
+    _same(driver, uninterrupted)
+    assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == list(range(1, 10))
+    again = _driver()  # the same script once more: both calls are finished
+    for n_steps in (4, 5):
+        again.run(n_steps, out=tmp_path, progress=False)
+    _same(again, uninterrupted)
+
+
+def test_interrupted_in_the_second_call(tmp_path, uninterrupted):
+    driver = _driver()
+    driver.run(4, out=tmp_path, progress=False)
+    driver.run(5, out=tmp_path, hooks=[_StopAt(7)], progress=False)
+    again = _driver()
+    for n_steps in (4, 5):
+        again.run(n_steps, out=tmp_path, progress=False)
+    _same(again, uninterrupted)
+
+
 def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupted):
     _driver().run(9, out=tmp_path, hooks=[_StopAt(8)], progress=False, save_every=4)
     newest = tmp_path / "checkpoint-00000008.npz"

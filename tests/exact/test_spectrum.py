@@ -134,7 +134,11 @@ def test_states_stand_in_the_order_of_the_space() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: ground_state(sp(Spin(2), 0)), ValueError, r"`operator` must be Hermitian.* operator.adjoint\(\)\) / 2"),
+        (
+            lambda: ground_state(sp(Spin(2), 0)),
+            ValueError,
+            r"`operator` must be Hermitian.* operator.adjoint\(\)\) / 2",
+        ),
         (lambda: ground_state(1j * sx(Spin(2), 0)), ValueError, "`operator` must be Hermitian"),
         (lambda: ground_state(np.eye(2)), TypeError, "`operator` must be a Operator"),
         (lambda: ground_state(sz(Spin(2), 0), k=0), ValueError, "`k` must satisfy 1 <= k <= 4, got 0"),

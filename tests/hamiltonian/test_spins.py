@@ -128,28 +128,29 @@ def test_couplings_are_leaves() -> None:
     """Other numbers run through compiled code without compiling again; traced ones work, and have derivatives."""
     space, lattice = Spin(4), chain(4)
     sigma = jnp.asarray(space.all_states())
-    traces = []
-
-    @jax.jit
-    def energy(operator):
-        traces.append(None)
-        return operator.diagonal(sigma).sum() + (operator.elements(sigma) ** 2).sum()
-
     for make in (
         lambda a, b: ising(space, lattice, J=a, h=b),
         lambda a, b: xxz(space, lattice, J=a, Delta=b),
         lambda a, b: j1j2(space, lattice, J1=a, J2=b, marshall=True),
         lambda a, b: heisenberg(space, lattice, J=(a, b)),
     ):
-        traces.clear()
+        traces = []
+
+        @jax.jit
+        def energy(operator):
+            traces.append(None)
+            return operator.diagonal(sigma).sum() + (operator.elements(sigma) ** 2).sum()
+
         values = [energy(make(a, b).compile()) for a, b in ((1.0, 2.0), (0.5, -1.0), (2, 0), (0.0, jnp.float64(1)))]
         assert len(traces) == 1
-        traced = jax.jit(lambda a, b, make=make: energy(make(a, b).compile()))
+        traced = jax.jit(lambda a, b, make=make, energy=energy: energy(make(a, b).compile()))
         np.testing.assert_allclose(traced(0.5, -1.0), values[1])
         slopes = jax.grad(traced, argnums=(0, 1))(0.5, -1.0)
         h = 1e-6
         for n, slope in enumerate(slopes):
-            up, down = (float(traced(*(v + sign * h * (i == n) for i, v in enumerate((0.5, -1.0))))) for sign in (1, -1))
+            up, down = (
+                float(traced(*(v + sign * h * (i == n) for i, v in enumerate((0.5, -1.0))))) for sign in (1, -1)
+            )
             assert float(slope) == pytest.approx((up - down) / (2 * h), abs=1e-6)
     traced = jax.jit(lambda J: heisenberg(space, lattice, J=J).diagonal(sigma))(jnp.array([1.0, 0.5]))
     np.testing.assert_allclose(traced, heisenberg(space, lattice, J=(1.0, 0.5)).diagonal(sigma))
@@ -199,7 +200,7 @@ def test_marshall_makes_the_ground_state_positive(space, lattice) -> None:
 
 def test_marshall_is_refused_where_there_are_odd_loops() -> None:
     for lattice in (triangular(3, 3), chain(5)):
-        with pytest.raises(ValueError, match="`lattice` must be bipartite, got bond .* odd length"):
+        with pytest.raises(ValueError, match=r"`lattice` must be bipartite, got bond .* odd length"):
             heisenberg(Spin(lattice.n_sites), lattice, marshall=True)
         with pytest.raises(ValueError, match="`lattice` must be bipartite"):
             marshall(sz(Spin(lattice.n_sites), 0), lattice)
@@ -213,9 +214,7 @@ def test_observables_rotate_with_the_hamiltonian(s: float) -> None:
     """Expectations in the rotated ground state are those in the plain one, if the observable is rotated as well."""
     space, lattice = Spin(4, s), chain(4)
     observables = [sz(space, 0) @ sz(space, 1), sx(space, 0) @ sx(space, 1), sx(space, 0) @ sx(space, 2) + sx(space, 3)]
-    plain, rotated = (
-        mb.exact.ground_state(heisenberg(space, lattice, marshall=m)).states[:, 0] for m in (False, True)
-    )
+    plain, rotated = (mb.exact.ground_state(heisenberg(space, lattice, marshall=m)).states[:, 0] for m in (False, True))
     for observable, is_changed in zip(observables, (False, True, True), strict=True):
         expected = plain @ observable.to_dense() @ plain
         turned = marshall(observable, lattice)
@@ -235,14 +234,14 @@ def test_space_and_lattice_must_fit(model) -> None:
         model(Spin(6), 6)
     with pytest.raises(TypeError, match="`space` must be a DiscreteSpace"):
         model(6, chain(6))
-    with pytest.raises(ValueError, match="`lattice` must have no twisted boundary for spins, .* LocalOperator"):
+    with pytest.raises(ValueError, match=r"`lattice` must have no twisted boundary for spins, .* LocalOperator"):
         model(Spin(6), chain(6, twist=0.3))
 
 
 def test_what_a_model_needs() -> None:
     with pytest.raises(ValueError, match="`space` must have two levels on every site"):
         ising(Spin(4, s=1), chain(4))
-    with pytest.raises(ValueError, match="stay within the sector .* Build it on the unconstrained space"):
+    with pytest.raises(ValueError, match=r"stay within the sector .* Build it on the unconstrained space"):
         ising(Spin(4, total_sz=0), chain(4))
     with pytest.raises(ValueError, match="`J` must name at least one coupling"):
         heisenberg(Spin(4), chain(4), J=())

@@ -41,7 +41,9 @@ def dense_of(operator: DiscreteOperator) -> np.ndarray:
         total = np.zeros((2 ** len(dimensions),) * 2, complex)
         states = all_levels(dimensions)
         place = 2 ** np.arange(len(dimensions))[::-1]
-        masks = (terms.masks[:, :, :1] >> np.arange(len(dimensions), dtype=np.uint32)) & 1  # of one word: (4, rows, sites)
+        masks = (
+            terms.masks[:, :, :1] >> np.arange(len(dimensions), dtype=np.uint32)
+        ) & 1  # of one word: (4, rows, sites)
         for flip, need, value, sign, c, weight in zip(*masks, terms.coupling, terms.weight, strict=True):
             legal = np.all((states & need) == value, axis=1)
             element = weight * couplings[c] * (-1.0) ** (states & sign).sum(axis=1)

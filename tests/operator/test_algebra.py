@@ -31,7 +31,7 @@ SCALARS = (2.0, -1, 0.5j, 1 - 2j, 0, np.float64(0.25), np.complex128(1j), np.arr
 
 
 def draw_terms(data: st.DataObject, space: DiscreteSpace, conserve: bool = False) -> list:
-    """Up to three matrices on one to three random sites in random order; matrices may be complex, sparse or diagonal."""
+    """Up to three matrices on up to three random sites in random order; some are sparse, some diagonal."""
     terms = []
     for _ in range(data.draw(st.integers(0, 3))):
         sites = tuple(data.draw(st.permutations(range(space.size)))[: data.draw(st.integers(0, 3))])
@@ -42,7 +42,9 @@ def draw_terms(data: st.DataObject, space: DiscreteSpace, conserve: bool = False
     return terms
 
 
-def draw_operator(data: st.DataObject, space: DiscreteSpace, conserve: bool = False) -> tuple[DiscreteOperator, np.ndarray]:
+def draw_operator(
+    data: st.DataObject, space: DiscreteSpace, conserve: bool = False
+) -> tuple[DiscreteOperator, np.ndarray]:
     """An operator, with or without couplings of its own, and its matrix."""
     terms = draw_terms(data, space, conserve)
     if not data.draw(st.booleans()):
@@ -103,7 +105,9 @@ def test_algebra_in_a_sector(space: DiscreteSpace, data: st.DataObject) -> None:
     check_algebra(data, space, conserve=True)
 
 
-@pytest.mark.parametrize("space", [Spin(70), Qubit(33), Spin(70, total_sz=-4), Spin(40, s=1), Spin(35, s=1, total_sz=2)], ids=str)
+@pytest.mark.parametrize(
+    "space", [Spin(70), Qubit(33), Spin(70, total_sz=-4), Spin(40, s=1), Spin(35, s=1, total_sz=2)], ids=str
+)
 def test_connections_of_large_spaces(space: DiscreteSpace) -> None:
     """More sites than fit into one word of bits: each row once more, term by term."""
     rng = np.random.default_rng(5)
@@ -223,22 +227,22 @@ ZZ = np.diag([1.0, -1.0, -1.0, 1.0])
         (lambda: LocalOperator(Spin(4), [((-1,), np.eye(2))]), ValueError, r"`site` must satisfy .* got -1"),
         (lambda: LocalOperator(Spin(4), [((0.0,), np.eye(2))]), TypeError, "`site` must be an integer"),
         (lambda: LocalOperator(Spin(4), [((1, 1), ZZ)]), ValueError, r"`sites` must be distinct, got \(1, 1\)"),
-        (lambda: LocalOperator(Spin(4), [((0, 1), np.eye(2))]), ValueError, r"`matrix` must have shape \(4, 4\) .* \(2, 2\)"),
+        (lambda: LocalOperator(Spin(4), [((0, 1), np.eye(2))]), ValueError, r"shape \(4, 4\) .* \(2, 2\)"),
         (lambda: LocalOperator(Spin(4, s=1), [((0, 1), ZZ)]), ValueError, r"`matrix` must have shape \(9, 9\)"),
         (lambda: LocalOperator(Spin(4), [((0,), [1.0, 2.0])]), ValueError, r"`matrix` must have shape \(2, 2\)"),
-        (lambda: LocalOperator(Spin(4), [((0, 1), ZZ)], couplings=[1.0, 2.0]), ValueError, r"`couplings` must have shape \(1,\)"),
+        (lambda: LocalOperator(Spin(4), [((0, 1), ZZ)], couplings=[1.0, 2.0]), ValueError, r"must have shape \(1,\)"),
         (lambda: LocalOperator(Spin(4), [((0, 1), ZZ)], couplings=[1j]), ValueError, "`couplings` must be real"),
         (lambda: sx(Spin(4), 7), ValueError, r"`site` must satisfy 0 <= site <= 3, got 7"),
         (lambda: sigmax(Spin(4, s=1), 0), ValueError, "`site` must have two levels, got site 0 with 3"),
         (lambda: sx(Spin(4), 0) + sx(Spin(5), 0), ValueError, r"`operator` must act on Spin\(n_sites=4.*n_sites=5"),
         (lambda: sx(Spin(4), 0) @ sx(Qubit(4), 0), ValueError, "`operator` must act on"),
-        (lambda: sx(Spin(4, total_sz=0), 0), ValueError, r"stay within the sector of Spin\(.* Build it on the unconstrained"),
+        (lambda: sx(Spin(4, total_sz=0), 0), ValueError, r"stay within .* Build it on the unconstrained"),
         (lambda: sx(Spin(4, s=1, total_sz=0), 0), ValueError, "Build it on the unconstrained space"),
         (lambda: sz(Spin(4), 0).on(Spin(5)), ValueError, "`space` must have the same sites"),
         (lambda: sz(Spin(4), 0).conserves(Spin(4, s=1)), ValueError, "`space` must have the same sites"),
         (lambda: sz(Spin(4), 0).on("sector"), TypeError, "`space` must be a DiscreteSpace"),
         (lambda: sz(Spin(4), 0).replace(couplings=np.array([1j])).compile(), ValueError, "`couplings` must be 1 real"),
-        (lambda: (sz(Spin(4), 0) + sx(Spin(4), 0)).replace(couplings=np.ones(1)).compile(), ValueError, "be 2 real numbers"),
+        (lambda: (sz(Spin(4), 0) + sx(Spin(4), 0)).replace(couplings=np.ones(1)).compile(), ValueError, "be 2 real"),
         (lambda: sx(Spin(40), 0).to_sparse(), ValueError, r"`space` must have fewer than 2\^31 states"),
         (lambda: sx(Spin(4), 0) + "1", TypeError, "unsupported operand"),
         (lambda: sx(Spin(4), 0) * np.ones(3), TypeError, "operand"),

@@ -19,7 +19,7 @@ def test_runs_of_a_transverse_field_chain(n_chains, n_draws):
     """Seeds 0 to 1,999 of an RBM, one step of Metropolis between draws, so that they are correlated."""
     space = Spin(4)
     ham = hamiltonian.ising(space, lattice.chain(4))
-    sampler = Metropolis(space, LocalFlip(), n_chains=n_chains, sweep_size=2, n_burn_in=25)
+    sampler = Metropolis(space, LocalFlip(), n_chains=n_chains, sweep_size=1, n_burn_in=60)
     start = VariationalState(ansatz.RBM(), Exact(space))
     start = start.replace(params=jax.tree.map(lambda x: 2 * x, start.params)).sample()
     truth = float(start.expect(ham).mean)
