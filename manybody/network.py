@@ -148,8 +148,8 @@ def as_network(ansatz: Any) -> Network:
     if isinstance(ansatz, nn.Module):
         return LinenNetwork(ansatz)
     if isinstance(ansatz, nnx.Module):
-        graph, params, rest = nnx.split(ansatz, nnx.Param, ...)
-        return NnxNetwork(graph, _ByIdentity((params, rest)))
+        graph, *values = nnx.split(ansatz, nnx.Param, ...)  # parameters, and what else it holds
+        return NnxNetwork(graph, _ByIdentity(tuple(values)))
     if isinstance(ansatz, tuple) and len(ansatz) == 2 and all(map(callable, ansatz)):
         return FunctionNetwork(*ansatz)
     raise TypeError(

@@ -188,31 +188,35 @@ class VariationalState:
 
     def local_values(self, operator: Operator) -> Inexact[Array, "chains draws"]:
         """Local estimators of all samples."""
-        compiled = self._compiled(operator)
-        flat = self._grown(compiled, lambda n: _local(self.comm, self.network, self.samples.kind, n, self.chunk_size))
-        return flat[0].reshape(self.samples.weight.shape)
+        samples, compiled = self._prepared(operator)
+        run = functools.partial(_local, self.comm, self.network, samples.kind, chunk_size=self.chunk_size)
+        return self._grown(samples, compiled, run)[0].reshape(samples.weight.shape)
 
     def _estimate(self, operator: Operator, with_force: bool) -> tuple[Estimate, PyTree]:
-        compiled = self._compiled(operator)
-        kind = self.samples.kind
-        return self._grown(
-            compiled,
-            lambda n: _expectation(
-                self.comm, self.network, kind, n, self.chunk_size, with_force, operator.is_hermitian
-            ),
+        samples, compiled = self._prepared(operator)
+        run = functools.partial(
+            _expectation,
+            self.comm,
+            self.network,
+            samples.kind,
+            chunk_size=self.chunk_size,
+            with_force=with_force,
+            hermitian=operator.is_hermitian,
         )
+        return self._grown(samples, compiled, run)
 
-    def _compiled(self, operator: Operator) -> CompiledOperator:
+    def _prepared(self, operator: Operator) -> tuple[Samples, CompiledOperator]:
         _checks.require_type(operator, Operator, "operator")
         _checks.require(operator.space == self.space, "operator", f"act on {self.space}", operator.space)
-        _checks.require(self.samples is not None, "state", "have samples", "none yet", "Use `state = state.sample()`.")
-        return self.comm.replicate(operator.compile())
+        if self.samples is None:
+            raise ValueError(_checks.requirement("state", "have samples", "none yet", "Use `state = state.sample()`."))
+        return self.samples, self.comm.replicate(operator.compile())
 
-    def _grown(self, compiled: CompiledOperator, make: Callable[[int], Callable]) -> tuple:
-        """Run with a buffer for connections that is large enough."""
-        n_rows = int(_counting(self.comm, self.samples.kind, self.chunk_size)(compiled, self.samples))
+    def _grown(self, samples: Samples, compiled: CompiledOperator, make: Callable[..., Callable]) -> tuple:
+        """Run the function that `make(n_buffer=...)` gives, with a buffer for connections that is large enough."""
+        n_rows = int(_counting(self.comm, samples.kind, self.chunk_size)(compiled, samples))
         n_buffer = buffer_size(n_rows, self.n_local, compiled.n_connections)
-        return make(n_buffer)(self.params, self.constants, compiled, self.samples)
+        return make(n_buffer=n_buffer)(self.params, self.constants, compiled, samples)
 
 
 def _check_params(params: PyTree, fresh: PyTree) -> None:
@@ -227,9 +231,9 @@ def _check_params(params: PyTree, fresh: PyTree) -> None:
     _checks.require(not wrong, "params", "have the names and shapes of the parameters of the ansatz", difference)
 
 
-def _fill(new: VariationalState, leaves: Sequence[Any], statics: Sequence[Any]) -> None:
+def _fill(new: VariationalState, leaves: Sequence[Any], fixed: Sequence[Any]) -> None:
     """Give a new state its attributes: by the constructor, or by JAX, which must not draw new parameters."""
-    for name, value in zip((*_LEAVES, *_STATIC), (*leaves, *statics), strict=True):
+    for name, value in zip((*_LEAVES, *_STATIC), (*leaves, *fixed), strict=True):
         object.__setattr__(new, name, value)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from manybody.driver.vmc import VMC
 
 Record = dict[str, Any]
-"""What is known after a step: "step", "energy" (an `Estimate`), "acceptance" by kind of move, and what solvers report."""
+"""What is known after a step: "step", "energy" (an `Estimate`), "acceptance" by kind of move, reports of solvers."""
 
 
 class Hook:

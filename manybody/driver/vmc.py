@@ -80,7 +80,9 @@ class VMC:
         self.n_regrowths = 0
         self._state = state
         self._operator = state.comm.replicate(hamiltonian.compile())
-        optimizer_state, own = state.comm.replicate((optimizer.init(state.params), self.preconditioner.init(state.params)))
+        optimizer_state, own = state.comm.replicate(
+            (optimizer.init(state.params), self.preconditioner.init(state.params))
+        )
         start = state.comm.replicate(jnp.int32(0))
         self._progress = Progress(state.params, state.constants, state.chains, optimizer_state, own, start)
         self._calls: dict[Path, int] = {}
@@ -113,7 +115,9 @@ class VMC:
         """The choices that the preconditioner makes, in words."""
         state = self._state
         samples = jax.eval_shape(lambda s: s.sample(), state).samples
-        local = jax.tree.map(lambda x: jax.ShapeDtypeStruct((x.shape[0] // state.comm.size, *x.shape[1:]), x.dtype), samples)
+        local = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((x.shape[0] // state.comm.size, *x.shape[1:]), x.dtype), samples
+        )
         return self.preconditioner.describe(self._tangent(self._progress.params, self._progress.constants, local))
 
     # --- running -----------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trees of arrays in files: atomic, versioned, checked, never pickled.
 
-A checkpoint is a NumPy archive (.npz, with a checksum per entry): one array per leaf, named by its path in the tree, and
-a JSON header. It is written aside, synced to disk and renamed, so a file that has the right name is whole; should a
-disk lose part of one all the same, reading it fails and the one before is taken.
+A checkpoint is a NumPy archive (.npz, with a checksum per entry): one array per leaf, named by its path in the tree,
+and a JSON header. It is written aside, synced to disk and renamed, so a file that has the right name is whole; should
+a disk lose part of one all the same, reading it fails and the one before is taken.
 """
 
 from __future__ import annotations

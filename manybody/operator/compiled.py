@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -42,13 +42,16 @@ class Connections(NamedTuple):
 
 
 class CompiledOperator(abc.ABC):
-    """What samplers and estimators see of an operator; a pytree.
+    """What samplers and estimators see of an operator; a pytree."""
 
-    Attributes:
-        n_connections: static, number of connections per configuration, the unused ones included.
-    """
+    if TYPE_CHECKING:
 
-    n_connections: int
+        def replace(self, **changes: Any) -> Self: ...
+
+    @property
+    @abc.abstractmethod
+    def n_connections(self) -> int:
+        """Static: number of connections per configuration, the unused ones included."""
 
     @abc.abstractmethod
     def diagonal(self, sigma: Int8[Array, "samples sites"]) -> Inexact[Array, "samples"]:

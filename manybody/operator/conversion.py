@@ -73,4 +73,4 @@ def _index_of_changed(space: DiscreteSpace, sigma: Array, index: Array, sites: A
     # Every choice of levels is legal, so the index is linear in them.
     place = np.array([math.prod(dimensions[i + 1 :]) for i in range(len(dimensions))], np.int32)
     moved = levels_of(space, sites, values) - levels_at(space, sigma, sites)
-    return index.astype(jnp.int32) + (moved * jnp.asarray(place)[sites]).sum(axis=-1, dtype=jnp.int32)
+    return index.astype(jnp.int32) + (jnp.asarray(moved) * jnp.asarray(place)[sites]).sum(axis=-1, dtype=jnp.int32)

@@ -79,11 +79,11 @@ class DiscreteOperator(Operator):
 
     # --- algebra -----------------------------------------------------------------------------------------------------
 
-    def __add__(self, other: DiscreteOperator | complex) -> DiscreteOperator:
+    def __add__(self, other: Any) -> DiscreteOperator:
         if type(other) is int and other == 0:  # what the built-in `sum` starts from
             return self
         if _is_scalar(other):
-            other = other * identity(self.space)
+            other = identity(self.space) * other
         if not isinstance(other, DiscreteOperator):
             return NotImplemented
         _same_space(self, other)
@@ -103,7 +103,7 @@ class DiscreteOperator(Operator):
     def __rsub__(self, other: complex) -> DiscreteOperator:
         return (-self) + other
 
-    def __mul__(self, factor: complex) -> DiscreteOperator:
+    def __mul__(self, factor: Any) -> DiscreteOperator:
         if not _is_scalar(factor):
             return NotImplemented
         if not jnp.iscomplexobj(factor):
@@ -171,7 +171,7 @@ class DiscreteOperator(Operator):
         return compiled.replace(couplings=given)
 
 
-def make_operator(space: DiscreteSpace, local_terms: Callable[[Any], Terms], couplings: Any) -> DiscreteOperator:
+def make_operator(space: DiscreteSpace, local_terms: Callable[[Any, Any], Terms], couplings: Any) -> DiscreteOperator:
     """Operator from a function that makes terms in the representation that fits the space.
 
     Args:
@@ -191,7 +191,11 @@ def make_operator(space: DiscreteSpace, local_terms: Callable[[Any], Terms], cou
 
 def identity(space: DiscreteSpace) -> DiscreteOperator:
     """The identity."""
-    return make_operator(space, lambda module, first: module.from_matrix(first, (), np.ones((1, 1))), np.ones(1))
+
+    def terms(module: Any, first: Any) -> Terms:
+        return module.from_matrix(first, (), np.ones((1, 1)))
+
+    return make_operator(space, terms, np.ones(1))
 
 
 def _make(space: DiscreteSpace, terms: Terms, couplings: Array) -> DiscreteOperator:

@@ -48,7 +48,7 @@ class Exchange(Move):
     def _propose_pair(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
         key_pair, key_levels = jax.random.split(key)
         pairs = jnp.asarray(self._all_pairs(space.size), jnp.int32)
-        levels = space.to_levels(sigma)
+        levels = jnp.asarray(space.to_levels(sigma))
         ways = _ways(levels, pairs, space)  # (pairs,)
         pair, n_active = _choose_active(key_pair, ways > 0)
         sites = pairs[pair]

@@ -174,6 +174,7 @@ class Metropolis(Sampler):
 def _checked_initial(initial: Any, space: DiscreteSpace, n_chains: int) -> FrozenArray | Callable | None:
     if initial is None:
         return None
+    shapes: list[tuple[int, ...]]
     if callable(initial):
         array, shapes = np.asarray(initial(jax.random.key(0), n_chains)), [(n_chains, space.size)]
     else:

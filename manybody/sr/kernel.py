@@ -70,7 +70,7 @@ def plan(tangent: TangentMap) -> tuple[dict[Path, Layer], list[int]]:
 
     def record(leaves: list[Array], sigma: Array) -> Array:
         def note(module: nn.Dense, h: Array, call: Callable[[], Array]) -> Array:
-            weights = [module.get_variable("params", name) for name in _names(module)]
+            weights: list[Any] = [module.get_variable("params", name) for name in _names(module)]
             numbers = [i for w in weights for i, leaf in enumerate(leaves) if leaf is w]
             z = call()
             calls.append(_Call(module.path, h.shape[-1], jax.ShapeDtypeStruct(z.shape, z.dtype), numbers, len(weights)))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -44,7 +46,7 @@ def kernel(state: VariationalState) -> Float[np.ndarray, "rows rows"]:
     return _on_samples(state, sample_space.kernel)
 
 
-def _on_samples(state: VariationalState, function) -> np.ndarray:  # noqa: ANN001
+def _on_samples(state: VariationalState, function: Callable[[TangentMap], Array]) -> np.ndarray:
     _checks.require(state.samples is not None, "state", "have samples", "none yet", "Use `state = state.sample()`.")
     comm = state.comm
 

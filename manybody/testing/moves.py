@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -123,7 +124,7 @@ def connects(proposals: Proposals, space: DiscreteSpace) -> bool:
 
 
 @functools.lru_cache(maxsize=8)
-def _proposals(move: Move, space: DiscreteSpace):  # noqa: ANN202
+def _proposals(move: Move, space: DiscreteSpace) -> Callable:
     def one(key: Array, sigma: Array) -> tuple[Int[Array, "changed"], Array, Float[Array, ""]]:
         sites, values, log_q_ratio = move.propose(key, sigma, space)
         return sites, sigma.at[sites].set(values), log_q_ratio

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -180,5 +180,6 @@ def _check_value_semantics(operator: DiscreteOperator) -> None:
     is_zero = not np.any(np.asarray(operator.couplings))
     _require((scaled == operator) == is_zero, "operators with other couplings must differ")
     for one, other in ((operator, scaled), (operator.compile(), scaled.compile())):
-        same = jax.tree.structure(one) == jax.tree.structure(other)
+        structures: list[Any] = [jax.tree.structure(one), jax.tree.structure(other)]
+        same = structures[0] == structures[1]
         _require(same, "other values of the couplings must keep the structure")

@@ -137,7 +137,7 @@ def test_couplings_are_leaves() -> None:
         traces = []
 
         @jax.jit
-        def energy(operator):
+        def energy(operator, traces=traces):
             traces.append(None)
             return operator.diagonal(sigma).sum() + (operator.elements(sigma) ** 2).sum()
 
