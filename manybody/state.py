@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from manybody import _checks, parallel
 from manybody._types import Array, Inexact, Int8, PyTree
 from manybody.estimator import buffer_size, count_rows, expect, force, local_values
 from manybody.hilbert import DiscreteSpace
+from manybody.io import load_tree, save_tree
 from manybody.network import Network, as_network
 from manybody.operator import CompiledOperator, Operator
 from manybody.parallel import REPLICATED, SHARD, Comm
@@ -191,6 +193,27 @@ class VariationalState:
         samples, compiled = self._prepared(operator)
         run = functools.partial(_local, self.comm, self.network, samples.kind, chunk_size=self.chunk_size)
         return self._grown(samples, compiled, run)[0].reshape(samples.weight.shape)
+
+    def save(self, path: str | Path) -> None:
+        """Write parameters and chains to a file (.npz), atomically; only process 0 writes."""
+        tree = self.comm.to_host(self._saved_spec, (self.params, self.constants, self.chains))
+        if self.comm.is_root:
+            save_tree(Path(path), tree, {"kind": "state"})
+
+    def load(self, path: str | Path) -> VariationalState:
+        """This state with the parameters and chains of a file that `save` wrote, and no samples.
+
+        Raises:
+            CheckpointError: if the file is damaged or holds another kind of state.
+        """
+        like = self.comm.to_host(self._saved_spec, (self.params, self.constants, self.chains))
+        tree, _ = load_tree(Path(path), like)
+        params, constants, chains = self.comm.from_host(self._saved_spec, tree)
+        return self.replace(params=params, constants=constants, chains=chains)
+
+    @property
+    def _saved_spec(self) -> tuple:
+        return REPLICATED, REPLICATED, self.sampler.state_spec
 
     def _estimate(self, operator: Operator, with_force: bool) -> tuple[Estimate, PyTree]:
         samples, compiled = self._prepared(operator)

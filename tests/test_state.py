@@ -12,6 +12,7 @@ import pytest
 from manybody import VariationalState, hamiltonian, lattice, operator
 from manybody.ansatz import RBM, MeanField
 from manybody.hilbert import Spin
+from manybody.io import CheckpointError
 from manybody.parallel import Comm, mesh_comm
 from manybody.sampler import Exact, LocalFlip, Metropolis
 from tests.exact_formulas import to_vector
@@ -188,3 +189,19 @@ def test_exact_sampler_on_workers_that_do_not_divide_the_space():
 
 def test_samplers_can_be_pickled():
     assert pickle.loads(pickle.dumps(SAMPLER)) == SAMPLER
+
+
+@pytest.mark.parametrize("comm", [Comm(), mesh_comm(jax.devices()[:2])], ids=["serial", "mesh"])
+def test_saved_and_loaded(tmp_path, comm):
+    path = tmp_path / "state.npz"
+    saved = VariationalState(RBM(), SAMPLER, 16, seed=1, comm=comm).sample()
+    saved.save(path)
+    loaded = VariationalState(RBM(), SAMPLER, 16, seed=2).load(path)
+    assert loaded.samples is None
+    np.testing.assert_array_equal(to_vector(loaded.params), to_vector(saved.params))
+    np.testing.assert_array_equal(loaded.sample().samples.sigma, saved.sample().samples.sigma)
+    with pytest.raises(CheckpointError, match="must have shape"):
+        VariationalState(RBM(alpha=2), SAMPLER, 16).load(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        loaded.load(path)

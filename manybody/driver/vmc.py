@@ -19,7 +19,7 @@ from manybody.driver.hooks import Hook, ProgressBar, Record
 from manybody.driver.recorder import Recorder
 from manybody.estimator import buffer_size, count_rows, expect, local_values
 from manybody.operator import CompiledOperator, Operator
-from manybody.parallel import REPLICATED, SHARD
+from manybody.parallel import REPLICATED
 from manybody.sr import SR, Gradient, Preconditioner, Problem, TangentMap
 from manybody.state import VariationalState
 
@@ -204,19 +204,11 @@ class VMC:
 
     def gathered_progress(self) -> Progress:
         """All that the next step depends on, whole, on the host."""
-        comm = self._state.comm
-        return jax.tree.map(
-            lambda spec, tree: jax.tree.map(comm.gather_to_host, tree) if spec == SHARD else tree,
-            self._spec(),
-            self._progress,
-        )
+        return self._state.comm.to_host(self._spec(), self._progress)
 
     def restore(self, progress: Progress) -> None:
         """Continue from progress that was gathered before."""
-        comm = self._state.comm
-        self._progress = jax.tree.map(
-            lambda spec, tree: comm.scatter(tree) if spec == SHARD else comm.replicate(tree), self._spec(), progress
-        )
+        self._progress = self._state.comm.from_host(self._spec(), progress)
 
     # --- the step ----------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ def load_tree(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
         CheckpointError: if the file is damaged, of another version, or holds another tree; names the difference.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error

@@ -136,5 +136,13 @@ class Comm:
         """A sharded array as a whole NumPy array, on every process."""
         return np.asarray(x)
 
+    def to_host(self, spec: PyTree, tree: PyTree) -> PyTree:
+        """A tree laid out as `spec` says (a tree prefix), whole, on every process."""
+        return jax.tree.map(lambda s, part: jax.tree.map(self.gather_to_host, part) if s == SHARD else part, spec, tree)
+
+    def from_host(self, spec: PyTree, tree: PyTree) -> PyTree:
+        """The inverse of `to_host`."""
+        return jax.tree.map(lambda s, part: self.scatter(part) if s == SHARD else self.replicate(part), spec, tree)
+
     def barrier(self) -> None:
         """Wait for all processes."""

@@ -7,8 +7,6 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import networkx as nx
-
 from manybody.hilbert import DiscreteSpace
 
 
@@ -30,39 +28,21 @@ def obstruction_by_laws(laws: set[Law], space: DiscreteSpace) -> str | None:
 
 
 def common_laws(sets: Sequence[set[Law]]) -> set[Law]:
-    """Generators of what several moves conserve together.
+    """Laws of a choice between several moves, enough to tell whether it can connect a space.
 
     The sums that a move conserves are a linear space, of which its laws are generators, and those that all moves
     conserve are the intersection: sites {0, 1, 2} for a move with laws {0, 1}, {2} and another one with {0}, {1, 2}.
-    It is found for exact laws on disjoint sites, and modulo 2; of any others the equal ones are kept.
+    It is found modulo 2, which every exact law implies; besides, laws that all moves state are kept as they are.
     """
-    common = set.intersection(*sets)
-    exact = [[law.sites for law in laws if law.modulus == 0] for laws in sets]
-    if all(sum(map(len, blocks)) == len(frozenset().union(*blocks)) for blocks in exact):
-        common |= {Law(sites, 0) for sites in _common_blocks(exact)}
-    # An exact law also holds modulo 2.
     parities = [[_as_bits(law.sites) for law in laws if law.modulus % 2 == 0] for laws in sets]
-    return common | {Law(_as_sites(bits), 2) for bits in functools.reduce(_common_parities, parities)}
+    common = functools.reduce(_common_parities, parities)
+    return set.intersection(*sets) | {Law(_as_sites(bits), 2) for bits in common}
 
 
 def _imposed(law: Law, space: DiscreteSpace) -> bool:
     """Whether the sectors of the space fix this sum: they do if some of them make up its sites."""
     inside = [frozenset(sector.sites) for sector in space.sectors if frozenset(sector.sites) <= law.sites]
     return frozenset().union(*inside) == law.sites
-
-
-def _common_blocks(partitions: Sequence[Sequence[frozenset[int]]]) -> list[frozenset[int]]:
-    """The smallest sets of sites that are unions of blocks of every partition."""
-    free = -1  # stands for the sites outside of all blocks
-    covered = frozenset().union(*(block for blocks in partitions for block in blocks))
-    graph = nx.Graph()
-    graph.add_nodes_from([free, *covered])
-    for blocks in partitions:
-        inside = frozenset().union(*blocks)
-        for block in blocks:
-            nx.add_path(graph, sorted(block))
-        graph.add_edges_from((free, site) for site in covered - inside)
-    return [frozenset(block) for block in nx.connected_components(graph) if free not in block]
 
 
 def _common_parities(left: Iterable[int], right: Iterable[int]) -> list[int]:

@@ -92,14 +92,14 @@ def check_algebra(data: st.DataObject, space: DiscreteSpace, conserve: bool) -> 
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_algebra(space: DiscreteSpace, data: st.DataObject) -> None:
     check_algebra(data, space, conserve=False)
 
 
 @pytest.mark.parametrize("space", SECTORS.values(), ids=SECTORS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_algebra_in_a_sector(space: DiscreteSpace, data: st.DataObject) -> None:
     check_algebra(data, space, conserve=True)
@@ -138,7 +138,7 @@ def test_connections_of_large_spaces(space: DiscreteSpace) -> None:
 
 
 @pytest.mark.parametrize("space", SECTORS.values(), ids=SECTORS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_conserves_is_true_of_the_matrix(space: DiscreteSpace, data: st.DataObject) -> None:
     free = Spin(space.n_sites, space.s)

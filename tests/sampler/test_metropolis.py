@@ -22,7 +22,7 @@ def parity(sigma):
     return np.sum(np.asarray(sigma) < 0, axis=-1) % 2
 
 
-@pytest.mark.parametrize(("sweep_size", "n_burn_in"), [(1, 0), (None, 0), (5, 2)])
+@pytest.mark.parametrize(("sweep_size", "n_burn_in"), [(1, 0), (None, 0), (5, 3)])
 def test_number_of_steps(sweep_size, n_burn_in):
     """n_burn_in sweeps and one before the first draw of new chains, one before every other draw and in later calls."""
     sampler = Metropolis(
