@@ -124,23 +124,39 @@ class BitTerms:
         """The unique form without conditions: [bit == v] = (1 + (-1)^v Z) / 2. Used to compare operators."""
         return self._split(lambda t: t.need, _condition_to_signs)
 
-    def with_known_flips(self) -> BitTerms:
-        """The form in which every flipped site has a condition on its old value (so each row has a definite charge)."""
-        return self._split(lambda t: t.flip & ~t.need, _cases)
-
     def within(self, sectors: Sequence[SumSector]) -> BitTerms:
         """The form in which no row leads out of `sectors`, for operators that do not (see `leaves_sector`).
 
-        Flipped sites get conditions, so that what leads out cancels. Rows that flip all sites of a sector need none.
+        Flipped sites get conditions, so that what leads out cancels; what rounding leaves of it is removed.
         """
-        packed = [pack_sites(sector.sites, self.n_sites) for sector in sectors]
+        known = self._with_known_gains(sectors)
+        stays = ~np.any([known._leaves(sector) for sector in sectors], axis=0)
+        return BitTerms(self.n_sites, known.masks[:, stays], known.coupling[stays], known.weight[stays])
+
+    def _with_known_gains(self, sectors: Sequence[SumSector]) -> BitTerms:
+        """The form in which each row changes the sums of `sectors` by a definite number.
+
+        Every flipped site gets a condition on its old value, but for rows that flip all sites of a half filled sector.
+        """
 
         def pending(terms: BitTerms) -> np.ndarray:
-            inside = [terms.flip & sector for sector in packed]
-            partial = [np.where(np.all(f == s, axis=1)[:, None], 0, f) for f, s in zip(inside, packed, strict=True)]
-            return np.bitwise_or.reduce(partial).astype(np.uint32) & ~terms.need
+            flips = [np.where(terms._inverts(s)[:, None], 0, terms.flip & self._packed(s)) for s in sectors]
+            return np.bitwise_or.reduce(flips).astype(np.uint32) & ~terms.need
 
         return self._split(pending, _cases)
+
+    def _packed(self, sector: SumSector) -> np.ndarray:
+        return pack_sites(sector.sites, self.n_sites)
+
+    def _inverts(self, sector: SumSector) -> np.ndarray:
+        """Which rows (rows,) flip all sites of a half filled sector, and so keep its sum."""
+        n_sites = len(sector.sites)
+        return (_popcount(self.flip & self._packed(sector)) == n_sites) & (2 * sector.total == n_sites)
+
+    def _leaves(self, sector: SumSector) -> np.ndarray:
+        """Which rows (rows,) of known gain change the sum of a sector."""
+        flip = self.flip & self._packed(sector)
+        return (_popcount(flip & ~self.value) != _popcount(flip & self.value)) & ~self._inverts(sector)
 
     def _split(self, pending: Callable[[BitTerms], np.ndarray], rule: Callable[..., tuple]) -> BitTerms:
         """Apply `rule` to the lowest pending bit of every row until none is pending."""
@@ -167,23 +183,20 @@ class BitTerms:
         mine, theirs = self.as_pauli_strings(), self.adjoint().as_pauli_strings()
         return _negligible(mine.add(theirs.scale(-1.0), 0).weight, mine.weight)
 
-    def leaves_sector(self, sites: Sequence[int], total: int) -> bool:
-        """Whether some row changes the sum of the levels on `sites`, starting from a configuration with sum `total`."""
-        sector = pack_sites(sites, self.n_sites)
-        n_flips = _popcount(self.flip & sector)
-        free_flips = _popcount(self.flip & sector & ~self.need)
-        inverts = n_flips == len(sites)  # every site: the sum becomes len(sites) - total
-        if 2 * total != len(sites):
-            if np.any(inverts & (free_flips == n_flips)):
-                return True
-            inverts = np.zeros_like(inverts)
-        rest = BitTerms(self.n_sites, self.masks[:, ~inverts], self.coupling[~inverts], self.weight[~inverts])
-        most = int(np.max(free_flips[~inverts], initial=0))
+    def leaves_sector(self, sector: SumSector) -> bool:
+        """Whether some row changes the sum of the levels on the sites of a sector."""
+        large = np.abs(self.weight) > 1e-12 * np.max(np.abs(self.weight), initial=0.0)
+        free_flips = _popcount(self.flip & self._packed(sector) & ~self.need)
+        free_flips = np.where(self._inverts(sector), 0, free_flips)
+        if np.any(large & (free_flips == len(sector.sites))):  # all of them, away from half filling
+            return True
+        most = int(np.max(free_flips, initial=0))
         must = f"be unconstrained for terms that flip {most} sites at once"
         _checks.require(most <= _MAX_EXPANDED_SITES, "space", must, "a sector")
-        known = rest.with_known_flips()
-        gain = _popcount(known.flip & ~known.value & sector) - _popcount(known.flip & known.value & sector)
-        return bool(np.any(gain != 0))
+        known = self._with_known_gains([sector])
+        # What cancels may leave rounding errors, of the size of what it is made of.
+        large = np.abs(known.weight) > 1e-12 * np.max(np.abs(self.weight), initial=0.0)
+        return bool(np.any(large & known._leaves(sector)))
 
 
 def from_matrix(n_sites: int, sites: Sequence[int], matrix: np.ndarray, coupling: int = 0) -> BitTerms:

@@ -75,7 +75,7 @@ class DiscreteOperator(Operator):
             ValueError: if the sites differ.
         """
         self._check_sites(space)
-        return not any(self.terms.leaves_sector(sector.sites, sector.total) for sector in space.sectors)
+        return not any(self.terms.leaves_sector(sector) for sector in space.sectors)
 
     # --- algebra -----------------------------------------------------------------------------------------------------
 

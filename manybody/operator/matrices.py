@@ -129,12 +129,11 @@ class MatrixTerms:
         mine, theirs = self.as_irreducible(), self.adjoint().as_irreducible()
         return _largest(mine.add(theirs.scale(-1.0), 0)) <= 1e-12 * _largest(mine)
 
-    def leaves_sector(self, sites: Sequence[int], total: int) -> bool:
-        """Whether some term changes the sum of the levels on `sites` (the value of `total` does not matter here)."""
-        del total
+    def leaves_sector(self, sector: SumSector) -> bool:
+        """Whether some term changes the sum of the levels on the sites of a sector."""
         negligible = 1e-12 * _largest(self)
         for (support, _), matrix in self.as_irreducible().terms.items():
-            charge = self._charge(support, sites)
+            charge = self._charge(support, sector.sites)
             if np.any((np.abs(matrix) > negligible) & (charge[:, None] != charge[None, :])):
                 return True
         return False

@@ -59,6 +59,16 @@ def random_terms(space: DiscreteSpace, n_terms: int, seed: int, kind: str = "com
     return LocalOperator(space, terms)
 
 
+def cancelling_terms(space: Spin) -> DiscreteOperator:
+    """Large parts that lead out of the sector and cancel, up to rounding, between terms on different sites."""
+    rng = np.random.default_rng(10)
+    dimension = space.local_dimensions[0]
+    small = conserving(space.local_dimensions, (0, 1, 2), random_matrix(rng, dimension**3, "real"))
+    large = 1000 * random_matrix(rng, dimension**2, "real")
+    terms = [((0, 1, 2), small + np.kron(large, np.eye(dimension))), ((0, 1), -large)]
+    return LocalOperator(space, terms)
+
+
 def hops(space: DiscreteSpace, pairs) -> DiscreteOperator:
     """Exchange of the levels of two-level sites."""
     swap = np.eye(4)[[0, 2, 1, 3]]
@@ -102,6 +112,8 @@ OPERATORS: dict[str, Callable[[], Operator]] = {
     "random-spin1": lambda: random_terms(Spin(4, s=1), 3, seed=4, kind="few"),
     "random-spin3/2-sector": lambda: random_terms(Spin(4, s=1.5, total_sz=1), 3, seed=5, kind="few", conserve=True),
     "random-mixed": lambda: random_terms(Mixed(), 4, seed=6, kind="real"),
+    "cancelling-bits": lambda: cancelling_terms(Spin(4, total_sz=0)),
+    "cancelling-spin1": lambda: cancelling_terms(Spin(4, s=1, total_sz=0)),
     "two-sectors": lambda: hops(TWO_SECTORS, [(0, 2), (4, 0), (1, 5), (3, 5)]),
     "parity-sector": lambda: parity(Spin(6, total_sz=0)),
     "parity-70": lambda: parity(Spin(70, total_sz=0)),
@@ -119,9 +131,16 @@ OPERATORS: dict[str, Callable[[], Operator]] = {
 DIAGONAL = {"identity", "identity-spin1", "no-terms", "zero", "zero-spin1", "diagonal", "diagonal-spin1"}
 NOT_HERMITIAN = {
     "antihermitian", "raising", "raising-spin1", "random-bits", "random-bits-few", "random-bits-sector", "random-spin1",
-    "random-spin3/2-sector", "random-mixed", "random-70", "random-70-sector",
+    "random-spin3/2-sector", "random-mixed", "random-70", "random-70-sector", "cancelling-bits", "cancelling-spin1",
 }  # fmt: skip
-COMPLEX = NOT_HERMITIAN - {"antihermitian", "raising", "raising-spin1", "random-mixed"} | {
+COMPLEX = NOT_HERMITIAN - {
+    "antihermitian",
+    "raising",
+    "raising-spin1",
+    "random-mixed",
+    "cancelling-bits",
+    "cancelling-spin1",
+} | {
     "imaginary",
     "different-widths",
 }

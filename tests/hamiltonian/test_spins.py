@@ -186,6 +186,9 @@ def test_marshall_is_a_change_of_basis(space, lattice) -> None:
     np.testing.assert_allclose(*(np.linalg.eigvalsh(op.to_dense()) for op in (plain, rotated)), atol=1e-12)
     assert rotated == marshall(plain, lattice) == marshall(plain, lattice.sublattices().tolist())
     assert marshall(rotated, lattice).fold() == plain.fold()
+    options = {"J1": 0.9, "J2": 0.4}
+    assert j1j2(space, lattice, **options, marshall=True) == marshall(j1j2(space, lattice, **options), lattice)
+    assert j1j2(space, lattice, **options, marshall=True) != j1j2(space, lattice, **options)
 
 
 @pytest.mark.parametrize(("space", "lattice"), BIPARTITE, ids=lambda x: str(x)[:40])

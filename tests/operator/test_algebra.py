@@ -255,6 +255,13 @@ def test_bad_input(make, error, message) -> None:
         make()
 
 
+def test_equality_does_not_see_the_sign_of_zero() -> None:
+    for space in (Spin(2), Spin(2, s=1)):
+        y = spin_matrices(space.local_dimensions[0])[1]
+        assert (-1 + 0j) * sy(space, 0) == LocalOperator(space, [((0,), -y)])
+        assert (-1 + 0j) * sx(space, 0) == (-1j) * (-1j * sx(space, 0))
+
+
 def test_sum_of_many() -> None:
     space = Spin(40)
     total = sum(sz(space, i) for i in range(40))
