@@ -84,7 +84,7 @@ class VariationalState:
         key = jax.random.key(_checks.integer(seed, "seed")) if not isinstance(seed, jax.Array) else seed
         key_params, key_chains = jax.random.split(key)
         example = sampler.space.random_state(key_params, 2)
-        fresh, constants = jax.jit(network.init)(key_params, example)
+        fresh, constants = _initialising(network)(key_params, example)
         if params is not None:
             _check_params(params, fresh)
             fresh = params
@@ -272,6 +272,11 @@ def _check_output(network: Network, params: PyTree, constants: PyTree, example: 
 
 
 # Jitted functions, made once for each combination of static arguments.
+
+
+@functools.lru_cache(maxsize=64)
+def _initialising(network: Network) -> Callable:
+    return jax.jit(network.init)
 
 
 @functools.lru_cache(maxsize=64)

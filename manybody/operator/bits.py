@@ -258,7 +258,7 @@ def unpack_sites(mask: np.ndarray) -> list[int]:
 def _merged(n_sites: int, masks: np.ndarray, coupling: np.ndarray, weight: np.ndarray) -> BitTerms:
     """Rows with equal masks and coupling added up, signs on conditioned sites evaluated, zeros dropped; sorted.
 
-    No weight has a part -0.0, so that equal terms have equal bytes.
+    Sums start from 0.0, so no weight has a part -0.0, and equal terms have equal bytes.
     """
     flip, need, value, sign = masks
     weight = weight * _parity_sign(sign & need & value)
@@ -274,7 +274,7 @@ def _merged(n_sites: int, masks: np.ndarray, coupling: np.ndarray, weight: np.nd
         total = total.real
     n_words = words(n_sites)
     fields = unique[keep, : 4 * n_words].reshape(-1, 4, n_words).transpose(1, 0, 2)
-    return BitTerms(n_sites, np.ascontiguousarray(fields), unique[keep, -1].astype(np.int32), total[keep] + 0.0)
+    return BitTerms(n_sites, np.ascontiguousarray(fields), unique[keep, -1].astype(np.int32), total[keep])
 
 
 def _condition_to_signs(masks: np.ndarray, weight: np.ndarray, bit: np.ndarray) -> tuple:

@@ -11,7 +11,7 @@ whose solution for mu = 0 is (S + shift)^-1 f. It is solved for the parameters o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,7 @@ class Problem(NamedTuple):
     step: Int[Array, ""]
 
 
+@runtime_checkable
 class Preconditioner(Protocol):
     """A pair of functions, after optax's GradientTransformation; immutable and hashable."""
 

@@ -105,7 +105,7 @@ OPERATORS: dict[str, Callable[[], Operator]] = {
     "raising-spin1": lambda: sp(Spin(3, s=1), 1),
     "antihermitian": lambda: 1j * sy(Spin(3, s=1.5), 1) @ sz(Spin(3, s=1.5), 0) @ sx(Spin(3, s=1.5), 2),
     "hermitian-together": lambda: sp(Spin(4), 0) @ sm(Spin(4), 1) + sm(Spin(4), 0) @ sp(Spin(4), 1),
-    "different-widths": lambda: sx(Spin(5), 4) + sx(Spin(5), 0) @ sx(Spin(5), 1) @ sy(Spin(5), 2),
+    "different-widths": lambda: sx(Spin(5), 1) + sx(Spin(5), 0) @ sx(Spin(5), 1) @ sy(Spin(5), 2),
     "random-bits": lambda: random_terms(Spin(6), 6, seed=1),
     "random-bits-few": lambda: random_terms(Qubit(6), 8, seed=2, kind="few"),
     "random-bits-sector": lambda: random_terms(Spin(6, total_sz=-1), 6, seed=3, conserve=True),

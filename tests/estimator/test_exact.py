@@ -25,6 +25,8 @@ HAMILTONIANS = {
 }
 SHIFT = 1e-4
 every_ansatz = pytest.mark.parametrize("name", ANSATZES)
+ALL_SOLVERS = ("rbm-complex", "mlp", "init-apply")
+"""Ansatzes on which every solver is tried; one kind each of log psi and parameters. The others: Cholesky."""
 
 
 @functools.cache
@@ -61,7 +63,6 @@ def test_energy_and_force(name, model):
     assert [x.dtype for x in jax.tree.leaves(force)] == [x.dtype for x in jax.tree.leaves(state.params)]
     assert relative(to_vector(force), right.force) < 1e-10
     assert relative(2 * to_vector(force), right.energy_slopes()) < 1e-6
-    np.testing.assert_allclose(state.to_array() / right.psi, (state.to_array() / right.psi)[0], rtol=1e-10)
 
 
 def test_conventions_of_the_formulas_are_seen():
@@ -87,14 +88,15 @@ def solutions(name):
         problem = Problem(tangent, values, mean, jnp.int32(0))
         out = {}
         for method in ("parameters", "samples"):
-            for solver in SOLVERS:
+            for solver in SOLVERS if name in ALL_SOLVERS else ("cholesky",):
                 preconditioner = SR(SHIFT, method, solver)
                 direction, _, info = preconditioner.update(problem, preconditioner.init(params))
                 out[f"{method} {solver}"] = flatten_real(direction), info["sr_code"]
-            spring = SR(SHIFT, method, momentum=0.8)
-            direction, kept, info = spring.update(problem, old)
-            out[f"{method} momentum"] = flatten_real(direction), info["sr_code"]
-            out[f"{method} kept"] = flatten_real(kept), info["sr_code"]
+            if name in ALL_SOLVERS:
+                spring = SR(SHIFT, method, momentum=0.8)
+                direction, kept, info = spring.update(problem, old)
+                out[f"{method} momentum"] = flatten_real(direction), info["sr_code"]
+                out[f"{method} kept"] = flatten_real(kept), info["sr_code"]
         gradient, _, _ = sr.Gradient().update(problem, ())
         out["force"] = flatten_real(gradient), jnp.int32(0)
         return out, tangent.jacobian()
@@ -110,28 +112,29 @@ def solutions(name):
 @every_ansatz
 def test_metric_and_kernel(name):
     state, right = exact_state(name, "heisenberg"), dense(name, "heisenberg")
-    assert relative(sr.qgt(state), right.metric) < 1e-10
     rows = np.sqrt(right.p)[:, None] * right.deviations
     parts = [rows.real, rows.imag] if np.iscomplexobj(state.samples.log_psi) else [rows.real]
     rows = np.stack(parts, axis=1).reshape(-1, rows.shape[1])  # (states * parts, params)
-    assert relative(sr.kernel(state), rows @ rows.T) < 1e-10
     assert relative(solutions(name)[1].reshape(rows.shape), rows) < 1e-10
+    if name in ALL_SOLVERS:
+        assert relative(sr.qgt(state), right.metric) < 1e-10
+        assert relative(sr.kernel(state), rows @ rows.T) < 1e-10
 
 
 @every_ansatz
 def test_directions(name):
-    """Of all solvers, in both spaces; conjugate gradients at their tolerance times the condition of the problem."""
+    """In both spaces, by the solvers; conjugate gradients at their tolerance times the condition of the problem."""
     right, (found, _, old) = dense(name, "heisenberg"), solutions(name)
     found = dict(found)
     step = right.sr_step(SHIFT)
     condition = np.linalg.norm(right.metric, 2) / SHIFT
     tolerance = {"cholesky": 1e-10, "qr": 1e-10, "pinv": 1e-8, "cg": 1e-10 * condition}
     assert relative(found.pop("force")[0], right.force) < 1e-12
-    assert len(found) == 2 * (len(SOLVERS) + 2)
-    for name, (direction, code) in found.items():
-        solver = name.split()[1]
+    assert len(found) == 2 * (len(SOLVERS) + 2 if name in ALL_SOLVERS else 1)
+    for how, (direction, code) in found.items():
+        solver = how.split()[1]
         expected = step if solver in SOLVERS else right.spring_step(SHIFT, 0.8, old)
-        assert relative(direction, expected) < tolerance.get(solver, 1e-10), name
+        assert relative(direction, expected) < tolerance.get(solver, 1e-10), how
         assert code == 0
     assert relative(right.force, step) > 0.01  # another one
 
@@ -165,7 +168,7 @@ def test_monte_carlo_agrees():
     sampler = Metropolis(ham.space, Exchange(CHAIN), n_chains=32, n_burn_in=20)
     energies, forces = [], []
     for seed in range(16):
-        state = VariationalState(ANSATZES[name](), sampler, 2048, seed=seed, params=exact.params).sample()
+        state = VariationalState(ANSATZES[name](), sampler, 1024, seed=seed, params=exact.params).sample()
         energy, force = state.expect_and_force(ham)
         assert abs(energy.mean - right.energy) < 4 * energy.error
         energies.append(energy.mean)
