@@ -141,7 +141,7 @@ class VariationalState:
     @property
     def n_local(self) -> int:
         """Number of samples of one worker."""
-        return jax.tree.leaves(self.chains)[0].shape[0] // self.comm.size * self.draws
+        return self.comm.rows_per_worker(jax.tree.leaves(self.chains)[0]) * self.draws
 
     def __repr__(self) -> str:
         return f"VariationalState({self.network}, {self.n_params} real parameters, {self.n_samples} samples)"

@@ -116,7 +116,7 @@ class VMC:
         state = self._state
         samples = jax.eval_shape(lambda s: s.sample(), state).samples
         local = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((x.shape[0] // state.comm.size, *x.shape[1:]), x.dtype), samples
+            lambda x: jax.ShapeDtypeStruct((state.comm.rows_per_worker(x), *x.shape[1:]), x.dtype), samples
         )
         return self.preconditioner.describe(self._tangent(self._progress.params, self._progress.constants, local))
 

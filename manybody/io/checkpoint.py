@@ -20,6 +20,7 @@ import numpy as np
 
 from manybody import _checks
 from manybody._types import PyTree
+from manybody.parallel.keys import key_data, like_key
 
 FORMAT = 1
 _HEADER = "__header__"
@@ -76,12 +77,8 @@ def _name(path: tuple) -> str:
     return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path) or "value"
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _to_numpy(leaf: Any) -> np.ndarray:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    return np.asarray(key_data(leaf))
 
 
 def _from_numpy(array: np.ndarray, like: Any, name: str, path: Path) -> Any:
@@ -89,7 +86,7 @@ def _from_numpy(array: np.ndarray, like: Any, name: str, path: Path) -> Any:
     if (array.shape, array.dtype) != (expected.shape, expected.dtype):
         must = f"have shape {expected.shape} and type {expected.dtype}, as in this run"
         raise CheckpointError(_checks.requirement(name, must, f"{array.shape} and {array.dtype} in {path}"))
-    return jax.random.wrap_key_data(jnp.asarray(array)) if _is_key(like) else jnp.asarray(array)
+    return like_key(jnp.asarray(array), like)
 
 
 def _sync_directory(directory: Path) -> None:

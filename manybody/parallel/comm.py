@@ -8,19 +8,24 @@ function of whole arrays.
 Typing discipline, enforced by JAX on a mesh (``check_vma=True``) and the reason why derivatives are right everywhere:
 
 * `psum`, `pmax`, `all_gather`, `bcast`: varying over workers -> the same on all of them;
+* `psum_scatter`, `shard_to_columns`: varying -> varying;
 * `pvary`: the same on all workers -> varying (its transpose is `psum`).
 
 Collectives stay outside differentiated functions: `pvary` the parameters first, `psum` the local gradients after.
 The initial value of a loop carry must be as varying as what the loop makes of it, hence the `pvary` before loops.
 
 The serial backend below is also the interface; its collectives are identities.
+
+A worker is not always a process: a mesh has several workers in one process, MPI has one in each. What concerns
+processes (files, signals, failures) goes through the methods of the host side, which every process must call alike.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +75,10 @@ class Comm:
         """The value of worker 0, on all workers."""
         return tree
 
+    def psum_scatter(self, x: Array) -> Array:
+        """Sum over workers of (n, ...), of which each keeps its own block (n / size, ...)."""
+        return x
+
     def shard_to_columns(self, x: Array) -> Array:
         """From own rows and all columns (n_local, p) to all rows and own columns (n, p / size)."""
         return x
@@ -112,6 +121,10 @@ class Comm:
         )
         return n // self.size
 
+    def rows_per_worker(self, x: Array) -> int:
+        """Length of one worker's block of a sharded array, as this process holds it."""
+        return x.shape[0]
+
     def spmd(self, f: Callable, in_specs: PyTree, out_specs: PyTree, **jit_options: Any) -> Callable:
         """Jit the per-worker function `f`.
 
@@ -144,5 +157,22 @@ class Comm:
         """The inverse of `to_host`."""
         return jax.tree.map(lambda s, part: self.scatter(part) if s == SHARD else self.replicate(part), spec, tree)
 
+    def exchange(self, value: np.ndarray) -> np.ndarray:
+        """A small array (equal shape and type on all processes) of every process: (n_processes, ...)."""
+        return np.asarray(value)[None]
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in any process; the same answer in all of them."""
+        return bool(self.exchange(np.array(flag)).any())
+
     def barrier(self) -> None:
         """Wait for all processes."""
+        self.exchange(np.zeros(1, np.int8))
+
+    def abort(self, code: int) -> NoReturn:
+        """End all processes at once, without waiting for any of them."""
+        os._exit(code)
+
+    def describe(self) -> str:
+        """The workers in words."""
+        return f"1 process with one {jax.default_backend()} device"

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers that are the devices of a JAX mesh: several GPUs, TPU cores or host devices behind one process."""
+"""Workers that are the devices of a JAX mesh: GPUs, TPU cores or host devices, of one process or of several.
+
+With several processes (`jax.distributed`) an array spans all of them, and each process holds only the blocks of its own
+devices: whole values come from `gather_to_host`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from manybody._types import Array, PyTree
-from manybody.parallel.comm import AXIS, SHARD, Comm
+from manybody.parallel.comm import AXIS, REPLICATED, SHARD, Comm
+from manybody.parallel.keys import key_data, like_key
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,9 @@ class MeshComm(Comm):
     def bcast(self, tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: jax.lax.psum(jnp.where(self.index() == 0, x, jnp.zeros_like(x)), AXIS), tree)
 
+    def psum_scatter(self, x: Array) -> Array:
+        return jax.lax.psum_scatter(x, AXIS, scatter_dimension=0, tiled=True)
+
     def shard_to_columns(self, x: Array) -> Array:
         return jax.lax.all_to_all(x, AXIS, split_axis=1, concat_axis=0, tiled=True)
 
@@ -47,9 +56,6 @@ class MeshComm(Comm):
     def index(self) -> Array:
         return jax.lax.axis_index(AXIS).astype(jnp.int32)
 
-    def _sharding(self, spec: PyTree) -> PyTree:
-        return jax.tree.map(lambda s: jax.sharding.NamedSharding(self.mesh, _partition(s)), spec)
-
     def spmd(self, f: Callable, in_specs: PyTree, out_specs: PyTree, **jit_options: Any) -> Callable:
         mapped = jax.shard_map(
             f,
@@ -60,14 +66,44 @@ class MeshComm(Comm):
         )
         return jax.jit(mapped, **jit_options)
 
+    def rows_per_worker(self, x: Array) -> int:
+        return x.shape[0] // self.size
+
     def scatter(self, tree: PyTree) -> PyTree:
-        return jax.device_put(tree, self._sharding(SHARD))
+        return jax.tree.map(lambda x: self._place(x, SHARD), tree)
 
     def replicate(self, tree: PyTree) -> PyTree:
-        return jax.device_put(tree, self._sharding("replicated"))
+        return jax.tree.map(lambda x: self._place(x, REPLICATED), self._of_process_0(tree))
+
+    def _of_process_0(self, tree: PyTree) -> PyTree:
+        if self.n_processes == 1:
+            return tree
+        leaves, structure = jax.tree.flatten(tree)
+        data = multihost_utils.broadcast_one_to_all([key_data(x) for x in leaves])
+        return jax.tree.unflatten(structure, map(like_key, map(np.asarray, data), leaves))
+
+    def _place(self, x: Any, spec: str) -> Array:
+        """A host array that is equal on all processes, as one array of the mesh."""
+        sharding = jax.sharding.NamedSharding(self.mesh, _partition(spec))
+        if self.n_processes == 1:
+            return jax.device_put(x, sharding)
+        data = np.asarray(key_data(x))
+        return like_key(jax.make_array_from_callback(data.shape, sharding, lambda index: data[index]), x)
 
     def gather_to_host(self, x: Array) -> np.ndarray:
-        return np.asarray(x)
+        if self.n_processes == 1:
+            return np.asarray(x)
+        return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+
+    def exchange(self, value: np.ndarray) -> np.ndarray:
+        if self.n_processes == 1:
+            return super().exchange(value)
+        return np.asarray(multihost_utils.process_allgather(np.asarray(value)))
+
+    def describe(self) -> str:
+        platform = self.mesh.devices.flat[0].platform
+        processes = "1 process" if self.n_processes == 1 else f"{self.n_processes} processes"
+        return f"a mesh of {self.size} {platform} devices of {processes}"
 
 
 def _partition(spec: str) -> jax.sharding.PartitionSpec:

@@ -41,23 +41,28 @@ class Layer(NamedTuple):
 
 
 def kernel(tangent: TangentMap) -> Float[Array, "rows rows"]:
-    """T of all samples, the same on all workers; rows are (sample, part) with the part running fastest."""
+    """T of all samples, the same on all workers; rows are (sample, part) with the part running fastest.
+
+    Each worker makes the rows of its own samples. Of a layer treated by its structure that takes the inputs and slopes
+    of all samples; of the Jacobian of the others a worker sees its own rows, and then its own columns.
+    """
     comm, n_parts = tangent.comm, tangent.n_parts
     layers, rest = plan(tangent)
     inputs, slopes, others = _derivatives(tangent, layers, rest)
     n_local = tangent.n_local
-    structured = comm.pvary(jnp.zeros((n_local, n_parts, n_local * comm.size, n_parts)))
+    n_rows = n_local * comm.size * n_parts
+    own = comm.pvary(jnp.zeros((n_local, n_parts, n_local * comm.size, n_parts)))
     for path, layer in layers.items():
         h, d = inputs[path], slopes[path]
-        structured = structured + _layer_kernel(layer, h, d, comm.all_gather(h), comm.all_gather(d))
-    n_rows = n_local * comm.size * n_parts
-    total = comm.all_gather(structured).reshape(n_rows, n_rows)
-    for block in others:  # (samples, parts, ...) of one leaf
-        flat = block.reshape(n_local * n_parts, -1)
-        flat = jnp.pad(flat, ((0, 0), (0, -flat.shape[1] % comm.size)))
-        columns = comm.shard_to_columns(flat)
-        total = total + widen(comm.psum(columns @ columns.T))
-    return _centered(tangent, total)
+        own = own + _layer_kernel(layer, h, d, comm.all_gather(h), comm.all_gather(d))
+    if others:
+        partial = comm.pvary(jnp.zeros((n_rows, n_rows)))
+        for block in others:  # (samples, parts, ...) of one leaf
+            flat = block.reshape(n_local * n_parts, -1)
+            columns = comm.shard_to_columns(jnp.pad(flat, ((0, 0), (0, -flat.shape[1] % comm.size))))
+            partial = partial + widen(columns @ columns.T)
+        own = own + comm.psum_scatter(partial).reshape(own.shape)
+    return comm.all_gather(_centered(tangent, own)).reshape(n_rows, n_rows)
 
 
 def plan(tangent: TangentMap) -> tuple[dict[Path, Layer], list[int]]:
@@ -231,16 +236,14 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
     return (product(h, d) + mixed) / 2
 
 
-def _centered(tangent: TangentMap, total: Array) -> Array:
-    """sqrt(w_i w_j) times the kernel of deviations from the weighted mean."""
-    n_parts = tangent.n_parts
-    weight = tangent.comm.all_gather(tangent.samples.flat_weight)
-    k = total.reshape(weight.size, n_parts, weight.size, n_parts)
-    k = k - jnp.einsum("i,iujv->ujv", weight, k)[None]
-    k = k - jnp.einsum("iujv,j->iuv", k, weight)[:, :, None]
-    root = jnp.sqrt(weight)
-    k = k * root[:, None, None, None] * root[None, None, :, None]
-    return k.reshape(total.shape)
+def _centered(tangent: TangentMap, own: Array) -> Array:
+    """Own rows (samples, parts, all samples, parts) of sqrt(w_i w_j) times the kernel of deviations from the mean."""
+    comm = tangent.comm
+    weight = tangent.samples.flat_weight
+    every = comm.all_gather(weight)
+    own = own - comm.psum(jnp.einsum("i,iujv->ujv", weight, own))[None]
+    own = own - jnp.einsum("iujv,j->iuv", own, every)[:, :, None]
+    return own * jnp.sqrt(weight)[:, None, None, None] * jnp.sqrt(every)[None, None, :, None]
 
 
 def _real_columns(x: Array) -> Array:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the environment says about the job that this process belongs to."""
+
+from __future__ import annotations
+
+import glob
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_LAUNCHERS = (
+    # What started the process, and its variables for the number of processes, the process, and the process on its node.
+    # An MPI launcher inside of a Slurm job comes first: its processes see the variables of both.
+    ("Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("MPI", "PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"),
+    ("Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+    ("JAX", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "JAX_LOCAL_PROCESS_ID"),
+)
+_ACCELERATORS = ("/dev/nvidia[0-9]*", "/dev/accel*", "/dev/kfd")
+COORDINATOR = "JAX_COORDINATOR_ADDRESS"
+
+
+@dataclass(frozen=True)
+class Started:
+    """The process as its launcher counts it.
+
+    Attributes:
+        by: the launcher, None without one.
+        size: number of processes.
+        rank: number of this one.
+        local_rank: its number among those on the same node.
+    """
+
+    by: str | None = None
+    size: int = 1
+    rank: int = 0
+    local_rank: int = 0
+
+
+def started(environment: Mapping[str, str] = os.environ) -> Started:
+    """How this process was started."""
+    for by, size, rank, local_rank in _LAUNCHERS:
+        if environment.get(size):
+            numbers = [int(environment.get(name) or 0) for name in (size, rank, local_rank)]
+            return Started(by, *numbers)
+    return Started()
+
+
+def on_cpu(platforms: str | None) -> bool:
+    """Whether JAX will use the processor; asked before JAX may look at its devices.
+
+    Args:
+        platforms: JAX's setting ``jax_platforms``.
+    """
+    if platforms:
+        return platforms.split(",")[0] == "cpu"
+    return not any(glob.glob(pattern) for pattern in _ACCELERATORS)
+
+
+def own_gpu(local_rank: int, environment: Mapping[str, str] = os.environ) -> int | None:
+    """Which of the GPUs that this process sees is its own; None if it sees no choice."""
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    n_gpus = len(glob.glob(_ACCELERATORS[0])) if visible is None else len([x for x in visible.split(",") if x.strip()])
+    return local_rank % n_gpus if n_gpus > 1 else None
+
+
+def free_address(one_node: bool) -> str:
+    """host:port on this machine that others of the job can reach and nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    return f"{'127.0.0.1' if one_node else socket.gethostname()}:{port}"

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers that are MPI ranks with one JAX device each; collectives are mpi4jax's, inside jitted functions.
+
+mpi4jax keeps its calls in order by an effect, so every rank makes them in the same order; functions with such calls
+compile for a single device only. The device side and the host side have a communicator each, because messages of the
+two must not meet.
+
+The transpose of mpi4jax's allreduce is the identity, i.e. a gradient through it is the part of one rank. `pvary` is
+the counterpart that makes gradients whole (its transpose is the sum), as on a mesh. The typing that JAX checks on a mesh
+is not checked here, which is why every test of numerics runs on a mesh of two host devices as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from manybody._types import Array, PyTree
+from manybody.parallel.comm import Comm
+from manybody.parallel.keys import key_data, like_key
+
+
+@dataclass(frozen=True)
+class MPIComm(Comm):
+    """One worker per rank.
+
+    Attributes:
+        world: mpi4py communicator of the host side.
+        device_world: mpi4py communicator that mpi4jax uses.
+    """
+
+    world: Any = field(default=None, compare=False)
+    device_world: Any = field(default=None, compare=False)
+
+    name = "mpi"
+
+    # --- collectives -------------------------------------------------------------------------------------------------
+
+    def psum(self, tree: PyTree) -> PyTree:
+        return self._reduce(tree, "SUM")
+
+    def pmax(self, tree: PyTree) -> PyTree:
+        return self._reduce(tree, "MAX")
+
+    def _reduce(self, tree: PyTree, operation: str) -> PyTree:
+        """All leaves of one type travel in one message: across nodes a small message costs as much as a long one."""
+        import mpi4jax
+        from mpi4py import MPI
+
+        leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, tree))
+        out = list(leaves)
+        for dtype in sorted({x.dtype for x in leaves}, key=str):
+            chosen = [i for i, x in enumerate(leaves) if x.dtype == dtype]
+            packed = jnp.concatenate([leaves[i].ravel() for i in chosen]) if len(chosen) > 1 else leaves[chosen[0]]
+            total = mpi4jax.allreduce(packed, op=getattr(MPI, operation), comm=self.device_world)
+            for i, x in zip(chosen, _unpack(total, [leaves[i].shape for i in chosen]), strict=True):
+                out[i] = x
+        return jax.tree.unflatten(structure, out)
+
+    def all_gather(self, tree: PyTree) -> PyTree:
+        import mpi4jax
+
+        return jax.tree.map(
+            lambda x: mpi4jax.allgather(x, comm=self.device_world).reshape((-1, *x.shape[1:])),  # (ranks * n_local, ...)
+            tree,
+        )
+
+    def bcast(self, tree: PyTree) -> PyTree:
+        import mpi4jax
+
+        return jax.tree.map(lambda x: mpi4jax.bcast(x, 0, comm=self.device_world), tree)
+
+    def psum_scatter(self, x: Array) -> Array:
+        return self._all_to_all(x.reshape((self.size, -1, *x.shape[1:]))).sum(axis=0)  # (ranks, n / ranks, ...)
+
+    def shard_to_columns(self, x: Array) -> Array:
+        n, p = x.shape
+        blocks = x.reshape(n, self.size, p // self.size).swapaxes(0, 1)  # (ranks, n_local, p / ranks)
+        return self._all_to_all(blocks).reshape(self.size * n, p // self.size)
+
+    def _all_to_all(self, blocks: Array) -> Array:
+        import mpi4jax
+
+        return mpi4jax.alltoall(blocks, comm=self.device_world)
+
+    def pvary(self, tree: PyTree) -> PyTree:
+        @jax.custom_vjp
+        def vary(x: Array) -> Array:
+            return x
+
+        vary.defvjp(lambda x: (x, None), lambda _, gradient: (self.psum(gradient),))
+        return jax.tree.map(lambda x: vary(x) if jnp.issubdtype(jnp.result_type(x), jnp.inexact) else x, tree)
+
+    def index(self) -> Array:
+        return jnp.int32(self.rank)
+
+    # --- host side ---------------------------------------------------------------------------------------------------
+
+    def spmd(self, f: Callable, in_specs: PyTree, out_specs: PyTree, **jit_options: Any) -> Callable:
+        del in_specs, out_specs  # every rank holds its own block
+        return jax.jit(f, **jit_options)
+
+    def scatter(self, tree: PyTree) -> PyTree:
+        def own(x: Any) -> Array:
+            n = x.shape[0] // self.size
+            return jnp.asarray(x[self.rank * n : (self.rank + 1) * n])
+
+        return jax.tree.map(own, tree)
+
+    def replicate(self, tree: PyTree) -> PyTree:
+        def of_rank_0(x: Any) -> Array:
+            data = np.array(key_data(x))
+            self.world.Bcast(data, root=0)
+            return like_key(jnp.asarray(data), x)
+
+        return jax.tree.map(of_rank_0, tree)
+
+    def gather_to_host(self, x: Array) -> np.ndarray:
+        return self.exchange(np.asarray(x)).reshape((-1, *x.shape[1:]))  # (ranks * n_local, ...)
+
+    def exchange(self, value: np.ndarray) -> np.ndarray:
+        jax.effects_barrier()  # collectives of jitted functions that still run come first
+        block = np.asarray(value, order="C")
+        every = np.empty((self.size, *block.shape), block.dtype)
+        self.world.Allgather(block, every)
+        return every
+
+    def abort(self, code: int) -> NoReturn:
+        self.world.Abort(code)
+        raise AssertionError("unreachable")
+
+    def describe(self) -> str:
+        return f"{self.size} MPI ranks with one {jax.default_backend()} device each"
+
+
+def _unpack(packed: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """The inverse of laying arrays of these shapes end to end."""
+    if len(shapes) == 1:
+        return [packed.reshape(shapes[0])]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    return [part.reshape(shape) for part, shape in zip(jnp.split(packed, ends[:-1]), shapes, strict=True)]
