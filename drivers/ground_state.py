@@ -33,11 +33,12 @@ def work(job: Job) -> None:
     driver.run(
         config.optimisation.steps,
         out=job.out,
-        hooks=[Progress(job.say)],
+        hooks=[Progress(job.say), job.stop],
         progress=has_terminal(),
         save_every=config.run.save_every,
     )
 
+    job.stop.check(driver)
     state = build.fresh_chains(config, problem, driver.state).sample()
     estimate = state.expect(problem.hamiltonian)
     result = report.result(estimate, problem, state.n_samples, driver.step, exact)

@@ -8,6 +8,7 @@ the second, when it compares the old structure with the new one.
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, TypeVar, dataclass_transform
 
 import flax.struct
@@ -47,4 +48,5 @@ class FrozenArray:
         return hash(self._key)
 
     def __repr__(self) -> str:
-        return f"FrozenArray(shape={self.array.shape}, dtype={self.array.dtype})"
+        content = zlib.crc32(self.array.tobytes())
+        return f"FrozenArray(shape={self.array.shape}, dtype={self.array.dtype}, crc32={content:08x})"

@@ -196,7 +196,7 @@ class VariationalState:
 
     def save(self, path: str | Path) -> None:
         """Write parameters and chains to a file (.npz), atomically; only process 0 writes."""
-        tree = self.comm.to_host(self._saved_spec, (self.params, self.constants, self.chains))
+        tree = self.comm.to_host(self._saved_spec, (self.params, self.constants, self._memory))
         if self.comm.is_root:
             save_tree(Path(path), tree, {"kind": "state"})
 
@@ -206,14 +206,20 @@ class VariationalState:
         Raises:
             CheckpointError: if the file is damaged or holds another kind of state.
         """
-        like = self.comm.to_host(self._saved_spec, (self.params, self.constants, self.chains))
+        like = self.comm.to_host(self._saved_spec, (self.params, self.constants, self._memory))
         tree, _ = load_tree(Path(path), like)
         params, constants, chains = self.comm.from_host(self._saved_spec, tree)
-        return self.replace(params=params, constants=constants, chains=chains)
+        return self.replace(
+            params=params, constants=constants, chains=chains if self.sampler.has_memory else self.chains
+        )
+
+    @property
+    def _memory(self) -> PyTree:
+        return self.chains if self.sampler.has_memory else None
 
     @property
     def _saved_spec(self) -> tuple:
-        return REPLICATED, REPLICATED, self.sampler.state_spec
+        return REPLICATED, REPLICATED, self.sampler.state_spec if self.sampler.has_memory else None
 
     def _estimate(self, operator: Operator, with_force: bool) -> tuple[Estimate, PyTree]:
         samples, compiled = self._prepared(operator)

@@ -2,6 +2,8 @@
 """Drivers: what makes the steps of a calculation."""
 
 from manybody.driver.hooks import Hook, ProgressBar
-from manybody.driver.vmc import VMC, NotFinite
+from manybody.driver.recorder import NotFinite
+from manybody.driver.stop import StopOnRequest, Stopped
+from manybody.driver.vmc import VMC
 
-__all__ = ["VMC", "Hook", "NotFinite", "ProgressBar"]
+__all__ = ["VMC", "Hook", "NotFinite", "ProgressBar", "StopOnRequest", "Stopped"]

@@ -15,7 +15,7 @@ Record = dict[str, Any]
 
 
 class Hook:
-    """Called at every stage of a run; override what is needed."""
+    """Called at every stage of a run, in all processes alike; override what is needed."""
 
     def on_start(self, driver: VMC, target: int) -> None:
         """Before the first step; `target` is the number of the last one."""
@@ -23,8 +23,8 @@ class Hook:
     def on_step(self, driver: VMC, record: Record) -> bool | None:
         """After every step; a true value stops the run."""
 
-    def on_end(self, driver: VMC) -> None:
-        """After the last step, also when the run was stopped or failed."""
+    def on_end(self, driver: VMC, error: BaseException | None) -> None:
+        """After the last step, also when the run was stopped, or failed with `error`."""
 
 
 class ProgressBar(Hook):
@@ -34,6 +34,8 @@ class ProgressBar(Hook):
         self._bar: Any = None  # made when the run starts
 
     def on_start(self, driver: VMC, target: int) -> None:
+        if driver.step >= target > 0:
+            tqdm.write(f"All {target} steps were made before.")
         self._bar = tqdm(total=target, initial=driver.step, unit="step", dynamic_ncols=True)
 
     def on_step(self, driver: VMC, record: Record) -> None:
@@ -43,5 +45,5 @@ class ProgressBar(Hook):
         self._bar.set_postfix_str(text + (f", acc={acceptance}" if acceptance else ""), refresh=False)
         self._bar.update(record["step"] - self._bar.n)
 
-    def on_end(self, driver: VMC) -> None:
+    def on_end(self, driver: VMC, error: BaseException | None) -> None:
         self._bar.close()

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a run: a log and checkpoints, and how a run is taken up again."""
+"""The files of a run: a log and checkpoints, and how a run is taken up again.
+
+A log never runs ahead of what a checkpoint can vouch for: each checkpoint says how long the log was, and a run that is
+taken up cuts it to that length. The first checkpoint is written before the first line, so a log without any checkpoint
+is not ours to cut.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,27 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from manybody.driver.hooks import Hook, Record
-from manybody.io import CheckpointError, JsonLines, load_tree, newest_first, save_tree
+from manybody.driver.identity import difference
+from manybody.driver.stop import Stopped
+from manybody.io import CheckpointError, DirectoryLock, JsonLines, load_header, load_tree, newest_first, save_tree
 
 if TYPE_CHECKING:
     from manybody.driver.vmc import VMC
 
+LOG = "log.jsonl"
 _KEPT = 2
 """Checkpoints kept: the newest, and the one before in case a disk damaged it."""
+
+
+class NotFinite(ArithmeticError):
+    """The energy or the parameters of a run are no longer numbers."""
+
+
+class OtherRun(CheckpointError):
+    """A directory that holds a run of another problem."""
 
 
 class Recorder(Hook):
@@ -31,9 +49,13 @@ class Recorder(Hook):
         self.save_every = save_every
         self._call = call
         self._target = 0
-        self._position = 0
+        self._position: int | None = None  # length of the log at the checkpoint that was taken
+        self._damaged: list[Path] = []
+        self._lock: DirectoryLock | None = None
         self._log: JsonLines | None = None
         self._saved = -1
+
+    # --- taking up a run ---------------------------------------------------------------------------------------------
 
     def resume(self, driver: VMC, target: int) -> int:
         """Take up an interrupted call of `run`, if there is one; returns the number of the last step to make.
@@ -42,33 +64,73 @@ class Recorder(Hook):
         finished make no steps again.
 
         Raises:
-            CheckpointError: if there are checkpoints, but none of them fits this run.
+            CheckpointError: if there are checkpoints, but none of them fits this run; names what differs.
         """
-        reasons = []
+        target = self._take_newest(driver, target)
+        steps = driver.comm.exchange(np.array(driver.step))
+        if (steps != steps[0]).any():
+            raise CheckpointError(f"{self.directory} is not the same for all processes; they must share its disk.")
+        return target
+
+    def _take_newest(self, driver: VMC, target: int) -> int:
+        reasons: list[str] = []
         for path in newest_first(self.directory):
             try:
-                progress, header = load_tree(path, driver.gathered_progress())
+                target = self._take(driver, path, target)
+            except OtherRun:
+                raise
             except CheckpointError as error:
                 reasons.append(str(error))
+                self._damaged.append(path)
                 continue
-            if reasons:
-                warnings.warn(f"Taking {path.name}, because: {' '.join(reasons)}", stacklevel=3)
-            self._position = header["log_position"]
-            if header["call"] < self._call:  # this process has made the earlier calls itself
-                return target
-            driver.restore(progress)
-            self._saved = driver.step
-            return header["target"] if header["call"] == self._call else driver.step
+            if reasons and driver.comm.is_root:
+                warnings.warn(f"Taking {path.name}, because: {' '.join(reasons)}", stacklevel=4)
+            return target
         if reasons:
             raise CheckpointError(" ".join(reasons))
         return target
 
+    def _take(self, driver: VMC, path: Path, target: int) -> int:
+        changed = difference(load_header(path).get("problem", {}), driver.identity())
+        if changed:
+            raise OtherRun(f"{self.directory} holds a run of another problem: {changed}. Choose another directory.")
+        progress, header = load_tree(path, driver.gathered_progress())
+        self._position = header["log_position"]
+        if header["call"] < self._call:  # this process has made the earlier calls itself
+            return target
+        # The size of the buffer for connections decides how sums are split: the same size gives the same bits.
+        same_layout = header["workers"] == driver.comm.size
+        driver.restore(progress, header["n_buffer"] if same_layout else 0)
+        self._saved = driver.step
+        return header["target"] if header["call"] == self._call else driver.step
+
+    # --- recording ---------------------------------------------------------------------------------------------------
+
     def on_start(self, driver: VMC, target: int) -> None:
         self._target = target
-        if not driver.is_root:
-            return
+        if driver.comm.is_root:
+            self._open(driver)
+        elif self._position is None:
+            driver.gathered_progress()  # for the first checkpoint, which all take part in
+
+    def _open(self, driver: VMC) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._log = JsonLines(self.directory / "log.jsonl", self._position)
+        self._lock = DirectoryLock(self.directory)
+        for path in self.directory.glob(".checkpoint-*.part"):  # of a process that was killed while it wrote
+            path.unlink()
+        for path in self._damaged:
+            path.rename(path.with_suffix(".damaged"))
+        log = self.directory / LOG
+        length = log.stat().st_size if log.exists() else 0
+        if self._position is None and length > 0:
+            raise CheckpointError(
+                f"{log} belongs to a run without checkpoints. Move it away, or choose another directory."
+            )
+        if self._position is not None and length < self._position:
+            raise CheckpointError(f"{log} is shorter than at the last checkpoint: lines are missing.")
+        if self._position is None:
+            self._write(driver, 0)
+        self._log = JsonLines(log, self._position or 0)
 
     def on_step(self, driver: VMC, record: Record) -> None:
         if self._log is not None:
@@ -78,18 +140,36 @@ class Recorder(Hook):
         if record["step"] % self.save_every == 0:
             self._save(driver)
 
-    def on_end(self, driver: VMC) -> None:
-        if self._saved != driver.step:
-            self._save(driver)
-        if self._log is not None:
-            self._log.close()
+    def on_end(self, driver: VMC, error: BaseException | None) -> None:
+        # Saving takes all processes. After an error of one of them the others are somewhere else.
+        together = error is None or isinstance(error, (NotFinite, Stopped)) or driver.comm.n_processes == 1
+        try:
+            if together and not isinstance(error, OSError) and self._saved != driver.step:
+                self._save(driver)
+        finally:
+            if self._log is not None:
+                self._log.close()
+            if self._lock is not None:
+                self._lock.release()
 
     def _save(self, driver: VMC) -> None:
-        progress = driver.gathered_progress()
-        self._saved = driver.step
         if self._log is None:
-            return
-        header = {"call": self._call, "target": self._target, "log_position": self._log.position}
-        save_tree(self.directory / f"checkpoint-{driver.step:08d}.npz", progress, header)
+            driver.gathered_progress()
+            self._saved = driver.step
+        else:
+            self._log.sync()
+            self._write(driver, self._log.position)
+
+    def _write(self, driver: VMC, log_position: int) -> None:
+        header = {
+            "call": self._call,
+            "target": self._target,
+            "log_position": log_position,
+            "workers": driver.comm.size,
+            "n_buffer": driver.n_buffer,
+            "problem": driver.identity(),
+        }
+        save_tree(self.directory / f"checkpoint-{driver.step:08d}.npz", driver.gathered_progress(), header)
+        self._saved = driver.step
         for old in newest_first(self.directory)[_KEPT:]:
             old.unlink()

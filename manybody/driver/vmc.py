@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -16,10 +20,11 @@ from manybody._precision import foreign_code
 from manybody._struct import dataclass, layout
 from manybody._types import Array, Int, PyTree
 from manybody.driver.hooks import Hook, ProgressBar, Record
-from manybody.driver.recorder import Recorder
+from manybody.driver.identity import identity
+from manybody.driver.recorder import NotFinite, Recorder
 from manybody.estimator import buffer_size, count_rows, expect, local_values
 from manybody.operator import CompiledOperator, Operator
-from manybody.parallel import REPLICATED
+from manybody.parallel import REPLICATED, Comm
 from manybody.sr import SR, Gradient, Preconditioner, Problem, TangentMap
 from manybody.state import VariationalState
 
@@ -36,10 +41,6 @@ class Progress:
     step: Int[Array, ""]
 
 
-class NotFinite(ArithmeticError):
-    """The energy or the parameters of a run are no longer numbers."""
-
-
 class VMC:
     """Minimises the energy of a Hamiltonian.
 
@@ -54,6 +55,7 @@ class VMC:
 
     Attributes:
         step: number of steps made.
+        n_buffer: size of a worker's buffer for connections, 0 before the first step.
         n_traces: how often the step was traced (once, and once more whenever the buffer for connections grew).
         n_regrowths: how often that buffer grew.
 
@@ -86,7 +88,8 @@ class VMC:
         start = state.comm.replicate(jnp.int32(0))
         self._progress = Progress(state.params, state.constants, state.chains, optimizer_state, own, start)
         self._calls: dict[Path, int] = {}
-        self._n_buffer = 0
+        self.n_buffer = 0
+        self._identity: dict[str, str] | None = None
         self._compiled: Callable | None = None
 
     # --- what it knows -----------------------------------------------------------------------------------------------
@@ -146,24 +149,26 @@ class VMC:
 
         Raises:
             NotFinite: if energy or parameters become nan or inf; the last good checkpoint is kept.
-            ValueError: if `out` holds a run of another problem.
+            CheckpointError: if `out` holds a run of another problem; names what differs.
+            InUseError: if another process writes there.
         """
         _checks.integer(n_steps, "n_steps", minimum=0)
         _checks.integer(save_every, "save_every", minimum=1)
         recorder = None if out is None else Recorder(Path(out), save_every, self._next_call(Path(out)))
         target = recorder.resume(self, self.step + n_steps) if recorder else self.step + n_steps
-        root = self._state.comm.is_root
-        watching = [*([recorder] if recorder else []), *([ProgressBar()] if progress and root else []), *hooks]
-        for hook in watching:
-            hook.on_start(self, target)
-        try:
+        watching = [
+            *([recorder] if recorder else []),
+            *([ProgressBar()] if progress and self.comm.is_root else []),
+            *hooks,
+        ]
+        with contextlib.ExitStack() as stack:
+            for hook in watching:
+                hook.on_start(self, target)
+                stack.push(functools.partial(_end, hook, self))
             while self.step < target:
                 record = self.advance()
                 if any([hook.on_step(self, record) for hook in watching]):
                     break
-        finally:
-            for hook in watching:
-                hook.on_end(self)
         return self.state
 
     def advance(self) -> Record:
@@ -172,13 +177,13 @@ class VMC:
         Raises:
             NotFinite: if energy or parameters become nan or inf; the state stays what it was.
         """
-        run = self._compiled or self._grow(self._first_count())
+        run = self._compiled or self._use_buffer(self.n_buffer or self._buffer_for(self._first_count()))
         while True:
             progress, info = run(self._progress, self._operator)
             info = jax.device_get(info)
-            if int(info["n_connections"]) <= self._n_buffer:
+            if int(info["n_connections"]) <= self.n_buffer:
                 break
-            run = self._grow(int(info["n_connections"]))
+            run = self._use_buffer(self._buffer_for(int(info["n_connections"])))
             self.n_regrowths += 1
         number = self.step + 1
         if not bool(info.pop("finite")):
@@ -198,25 +203,49 @@ class VMC:
     # --- for recorders -----------------------------------------------------------------------------------------------
 
     @property
-    def is_root(self) -> bool:
-        """Whether this process writes files."""
-        return self._state.comm.is_root
+    def comm(self) -> Comm:
+        """The workers."""
+        return self._state.comm
+
+    def identity(self) -> dict[str, str]:
+        """What the run is about, in words that two processes can compare."""
+        if self._identity is None:
+            self._identity = identity(self.hamiltonian, self._state, self.preconditioner)
+        return self._identity
 
     def gathered_progress(self) -> Progress:
-        """All that the next step depends on, whole, on the host."""
-        return self._state.comm.to_host(self._spec(), self._progress)
+        """All that the next step depends on, whole, on the host; all processes must call this together."""
+        return self.comm.to_host(self._saved_spec(), self._remembered(self._progress, None))
 
-    def restore(self, progress: Progress) -> None:
-        """Continue from progress that was gathered before."""
-        self._progress = self._state.comm.from_host(self._spec(), progress)
+    def restore(self, progress: Progress, n_buffer: int = 0) -> None:
+        """Continue from progress that was gathered before.
+
+        Args:
+            progress: what `gathered_progress` returned.
+            n_buffer: size of the buffer for connections then, or 0 to find one.
+        """
+        progress = self.comm.from_host(self._saved_spec(), progress)
+        self._progress = self._remembered(progress, self._progress.chains)
+        self.n_buffer = n_buffer
+        self._compiled = None
+
+    def _remembered(self, progress: Progress, chains: PyTree) -> Progress:
+        """The progress with `chains` in place of those of a sampler that has no memory."""
+        return progress if self._state.sampler.has_memory else dataclasses.replace(progress, chains=chains)
+
+    def _saved_spec(self) -> Progress:
+        return self._remembered(self._spec(), None)
 
     # --- the step ----------------------------------------------------------------------------------------------------
 
-    def _grow(self, n_rows: int) -> Callable:
-        """The step with a buffer that holds `n_rows` connections and some more."""
-        state = self._state
-        self._n_buffer = buffer_size(n_rows, state.n_local, self._operator.n_connections)
-        self._compiled = self._make_step(self._n_buffer)
+    def _buffer_for(self, n_rows: int) -> int:
+        """Size of a buffer that holds `n_rows` connections and some more."""
+        return buffer_size(n_rows, self._state.n_local, self._operator.n_connections)
+
+    def _use_buffer(self, n_buffer: int) -> Callable:
+        """The step with a buffer of this size."""
+        self.n_buffer = n_buffer
+        self._compiled = self._make_step(n_buffer)
         return self._compiled
 
     def _first_count(self) -> int:
@@ -271,6 +300,11 @@ class VMC:
         acceptance = info.pop("acceptance", ())
         labels = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names)]
         return {"step": number, **info, "acceptance": dict(zip(labels, map(float, acceptance), strict=True))}
+
+
+def _end(hook: Hook, driver: VMC, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
+    """Tell a hook that the run is over."""
+    hook.on_end(driver, error)
 
 
 def _all_finite(tree: PyTree) -> Array:

@@ -8,9 +8,12 @@ a disk lose part of one all the same, reading it fails and the one before is tak
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,26 +49,44 @@ def save_tree(path: Path, tree: PyTree, header: dict[str, Any]) -> None:
     _sync_directory(path.parent)
 
 
+def load_header(path: Path) -> dict[str, Any]:
+    """The header alone.
+
+    Raises:
+        CheckpointError: if the file is damaged or of another version.
+    """
+    with _opened(path) as archive:
+        text = str(archive[_HEADER]) if _HEADER in archive.files else "{}"
+    header = json.loads(text)
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has format {header.get('format')}, this version reads format {FORMAT}.")
+    return header
+
+
 def load_tree(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """Read a tree with the structure, shapes and types of `like`, and its header.
 
     Raises:
         CheckpointError: if the file is damaged, of another version, or holds another tree; names the difference.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    header = json.loads(str(arrays.pop(_HEADER, "{}")))
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {header.get('format')}, this version reads format {FORMAT}.")
+    header = load_header(path)
+    with _opened(path) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != _HEADER}
     flat, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = {_name(key): leaf for key, leaf in flat}
     difference = sorted(set(wanted) ^ set(arrays))
     if difference:
         raise CheckpointError(f"{path} holds another tree: {', '.join(difference[:5])} on one side only.")
     return jax.tree.unflatten(structure, [_from_numpy(arrays[n], leaf, n, path) for n, leaf in wanted.items()]), header
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            yield archive
+    except (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def newest_first(directory: Path, pattern: str = "checkpoint-*.npz") -> list[Path]:

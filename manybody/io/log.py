@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 
 class JsonLines:
-    """Appends records to a file, a line at a time; a line is either whole or not there.
+    """Appends records to a file, a line at a time; a line that cannot be written whole is taken back.
 
     Args:
         path: the file.
@@ -21,19 +22,29 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, position: int | None = None) -> None:
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         if position is not None:
             self._file.truncate(position)
 
     @property
     def position(self) -> int:
         """Length in bytes."""
-        return self._file.tell()
+        return self._file.seek(0, os.SEEK_END)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; arrays become lists, and what JSON has no number for becomes null."""
-        self._file.write((json.dumps(_plain(record)) + "\n").encode())
-        self._file.flush()
+        line = memoryview((json.dumps(_plain(record)) + "\n").encode())
+        start = self.position
+        try:
+            while line:  # a disk that is nearly full takes a part
+                line = line[self._file.write(line) :]
+        except OSError:
+            self._file.truncate(start)
+            raise
+
+    def sync(self) -> None:
+        """Wait until the disk has all of it."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""

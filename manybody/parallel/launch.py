@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import zlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,6 +30,7 @@ _HEARTBEAT = 20
 _PATIENCE = "--xla_cpu_collective_call_terminate_timeout_seconds"
 """XLA ends a process whose host devices reach a collective more than 60 seconds apart, as they may in a long step."""
 
+_config: Any = jax.config  # whose settings its type does not know
 _active: list[Comm] = []
 
 
@@ -105,7 +107,7 @@ def _choose(backend: str, here: Started) -> str:
     if backend == "auto":
         backend = _checks.choice(os.environ.get("MANYBODY_BACKEND", "auto"), BACKENDS, "MANYBODY_BACKEND")
     if backend == "auto" and here.size > 1:
-        on_cpu = cluster.on_cpu(jax.config.jax_platforms)
+        on_cpu = cluster.on_cpu(_config.jax_platforms)
         return "mpi" if on_cpu and importlib.util.find_spec("mpi4jax") else "mesh"
     return backend
 
@@ -165,7 +167,7 @@ def _make_mpi(here: Started) -> MPIComm:
 def _be_patient() -> None:
     """Give host devices of one process an hour to meet in a collective."""
     flags = os.environ.get("XLA_FLAGS", "")
-    if jax.config.jax_num_cpu_devices > 1 and _PATIENCE not in flags:
+    if _config.jax_num_cpu_devices > 1 and _PATIENCE not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_PATIENCE}=3600".strip()
 
 
@@ -184,9 +186,7 @@ def _initialize(here: Started) -> None:
             f"{here.by} started {here.size} processes, which cannot find each other without mpi4py: set "
             f"{cluster.COORDINATOR}=HOST:PORT, the same for all, on the host of process 0."
         )
-    jax.distributed.initialize(
-        address, here.size, here.rank, cluster_detection_method="deactivate", **options
-    )
+    jax.distributed.initialize(address, here.size, here.rank, cluster_detection_method="deactivate", **options)
 
 
 def _agreed_address(here: Started) -> str | None:
@@ -204,7 +204,7 @@ def _agreed_address(here: Started) -> str | None:
 
 def _check_alike(comm: Comm) -> None:
     """Refuse processes that would compile different programs: they would wait for messages that never come."""
-    facts = f"jax {jax.__version__}, 64 bits {'on' if jax.config.jax_enable_x64 else 'off'}"
+    facts = f"jax {jax.__version__}, 64 bits {'on' if _config.jax_enable_x64 else 'off'}"
     sums = comm.exchange(np.uint32(zlib.crc32(facts.encode())))
     if (sums != sums[0]).any():
         raise RuntimeError(f"The processes of this job differ in version or precision; this one has {facts}.")

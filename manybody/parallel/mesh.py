@@ -101,6 +101,7 @@ class MeshComm(Comm):
         return np.asarray(multihost_utils.process_allgather(np.asarray(value)))
 
     def describe(self) -> str:
+        assert self.mesh is not None
         platform = self.mesh.devices.flat[0].platform
         processes = "1 process" if self.n_processes == 1 else f"{self.n_processes} processes"
         return f"a mesh of {self.size} {platform} devices of {processes}"

@@ -6,7 +6,7 @@ compile for a single device only. The device side and the host side have a commu
 two must not meet.
 
 The transpose of mpi4jax's allreduce is the identity, i.e. a gradient through it is the part of one rank. `pvary` is
-the counterpart that makes gradients whole (its transpose is the sum), as on a mesh. The typing that JAX checks on a mesh
+the counterpart that makes gradients whole (its transpose is the sum), as on a mesh. The typing that JAX checks there
 is not checked here, which is why every test of numerics runs on a mesh of two host devices as well.
 """
 
@@ -66,7 +66,9 @@ class MPIComm(Comm):
         import mpi4jax
 
         return jax.tree.map(
-            lambda x: mpi4jax.allgather(x, comm=self.device_world).reshape((-1, *x.shape[1:])),  # (ranks * n_local, ...)
+            lambda x: mpi4jax.allgather(x, comm=self.device_world).reshape(
+                (-1, *x.shape[1:])
+            ),  # (ranks * n_local, ...)
             tree,
         )
 

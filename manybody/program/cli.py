@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from manybody import _checks
+from manybody.parallel.cluster import started
 from manybody.program import catalogue
 from manybody.program.run import FAILED, execute
 
@@ -19,8 +21,26 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and ends with exit code 1 like every other error."""
 
     def error(self, message: str) -> NoReturn:
-        """Print and leave."""
-        self.exit(FAILED, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        """Print, if this is the first of its processes, and leave."""
+        text = f"{self.prog}: error: {message} (see {self.prog} --help)\n"
+        self.exit(FAILED, text if started().rank == 0 else None)
+
+
+def duration(text: str) -> float:
+    """Seconds from a time as batch systems write it ([days-]hours:minutes:seconds), or a number with s, m, h or d."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number = re.fullmatch(r"(\d+(?:\.\d*)?)([smhd]?)", text)
+    clock = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)", text)
+    if number:
+        seconds = float(number[1]) * units[number[2] or "s"]
+    elif clock:
+        days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
+        seconds = ((24.0 * days + hours) * 60 + minutes) * 60 + rest
+    else:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 3600, 90m or 1-12:30:00")
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time above zero")
+    return seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +68,10 @@ def _parser(commands: dict[str, str]) -> Parser:
         command.add_argument("--out", metavar="DIR", help="directory for log, checkpoints and results (runs/<name>)")
         command.add_argument("--seed", type=int, metavar="N", help="instead of run.seed")
         command.add_argument("--steps", type=int, metavar="N", help="instead of optimisation.steps")
-        command.add_argument("--fresh", action="store_true", help="discard an earlier run in that directory")
+        command.add_argument("--fresh", action="store_true", help="start anew, in a directory beside that of a run")
+        command.add_argument(
+            "--max-time", type=duration, metavar="TIME", help="save and stop within this time: seconds, 90m, 1-12:30:00"
+        )
     return parser
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from manybody import parallel
 from manybody.driver import VMC
 from manybody.program.build import Problem
 from manybody.program.config import GroundState, Schedule
@@ -63,7 +64,8 @@ def header(
         "optimiser": f"{options.steps} steps of {options.optimizer}, learning rate {_words(options.learning_rate)}",
         "direction": driver.describe() + _shift(config),
         "exact energy": "not known" if exact is None else exact.source,
-        "workers": f"{state.comm.size}, seed {config.run.seed}",
+        "workers": parallel.describe(),
+        "seed": str(config.run.seed),
     }
     return "\n".join(f"{name:<13} {text}" for name, text in lines.items())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -13,16 +14,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from manybody import parallel
-from manybody.driver import VMC, Hook, NotFinite
+from manybody.driver import VMC, Hook, NotFinite, StopOnRequest, Stopped
 from manybody.driver.hooks import Record
-from manybody.io import CheckpointError
+from manybody.driver.stop import TRY_AGAIN
+from manybody.io import CheckpointError, InUseError
+from manybody.parallel import Comm
+from manybody.parallel.failure import fail
 from manybody.program.catalogue import find_config
 from manybody.program.config import load
 from manybody.program.tables import ConfigError, plain
 
 FINISHED, FAILED = 0, 1
-"""Exit codes."""
+"""Exit codes; the third is `TRY_AGAIN`."""
 SETTINGS = "config.json"
 WRITTEN = (SETTINGS, "log.jsonl", "checkpoint-*.npz", "energy.png", "result.json")
 """Files of a run, as patterns."""
@@ -30,6 +36,8 @@ FREE = ("measure", "reference", "run.save_every")
 """Settings that may differ when a run is taken up again: they change none of its steps."""
 LINES = 20
 """Lines of progress where there is no terminal for a bar."""
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+"""What asks a program to save and stop."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,13 @@ class Job:
         name: of the configuration.
         config: the configuration.
         out: directory for what it writes.
+        stop: the hook that ends its run when a signal or the time limit asks for it.
     """
 
     name: str
     config: Any
     out: Path
+    stop: StopOnRequest
 
     @property
     def is_root(self) -> bool:
@@ -73,7 +83,7 @@ class Progress(Hook):
         self._every = max(1, -(-target // LINES))
         if 0 < driver.step < target:
             self._say(f"resuming after step {driver.step} of {target}")
-        elif driver.step == target > 0:
+        elif driver.step == target > 0 and not has_terminal():
             self._say(f"all {target} steps were made before")
 
     def on_step(self, driver: VMC, record: Record) -> None:
@@ -92,34 +102,63 @@ def execute(program: ModuleType, arguments: argparse.Namespace) -> int:
     """Run a program: its function `work(job)`, with a configuration of its class `Config`.
 
     Returns:
-        The exit code: 0 if it finished, 1 for an error. What the user can put right is said in one line, anything else
-        shows a traceback.
+        The exit code: 0 if it finished, 75 if it was asked to stop before, 1 for an error. What the user can put right
+        is said in one line, anything else shows a traceback. An error in one of several processes ends all of them.
     """
-    options = {"run.seed": arguments.seed, "optimisation.steps": arguments.steps}
+    stop = StopOnRequest(arguments.max_time, SIGNALS)
     try:
-        path = find_config(arguments.config)
-        config = load(path, program.Config, {key: value for key, value in options.items() if value is not None})
-        job = Job(path.stem, config, Path(arguments.out or Path("runs", path.stem)))
-        prepare(job, fresh=arguments.fresh)
-        try:
-            program.work(job)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
-    except (ConfigError, CheckpointError, NotFinite) as error:
+        comm = parallel.launch()
+    except (RuntimeError, ValueError, ImportError) as error:
         print(f"manybody: error: {error}", file=sys.stderr)
         return FAILED
+    stop.listen()
+    try:
+        _start(program, arguments, comm, stop)
+    except Stopped as stopped:
+        if comm.is_root:
+            print(f"{stopped}; the same command goes on from there", flush=True)
+        return TRY_AGAIN
+    except (ConfigError, CheckpointError, InUseError, NotFinite) as error:
+        return _failed(comm, f"manybody: error: {error}\n")
+    except OSError as error:
+        return _failed(comm, f"manybody: error: {error.filename or arguments.out or ''}: {error.strerror or error}.\n")
     except Exception:
-        traceback.print_exc()
-        return FAILED
+        return _failed(comm, traceback.format_exc())
+    finally:
+        stop.forget()
     return FINISHED
 
 
-def prepare(job: Job, *, fresh: bool = False) -> None:
-    """Make the directory of a run, and note the settings in it.
+def _start(program: ModuleType, arguments: argparse.Namespace, comm: Comm, stop: StopOnRequest) -> None:
+    options = {"run.seed": arguments.seed, "optimisation.steps": arguments.steps}
+    path = find_config(arguments.config)
+    config = load(path, program.Config, {key: value for key, value in options.items() if value is not None})
+    out = Path(arguments.out or Path("runs", path.stem))
+    job = Job(path.stem, config, beside(comm, out) if arguments.fresh else out, stop)
+    prepare(job)
+    try:
+        program.work(job)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
-    Args:
-        job: the run.
-        fresh: discard what an earlier run left there.
+
+def _failed(comm: Comm, message: str) -> int:
+    if comm.n_processes > 1:
+        fail(comm, message, FAILED)
+    sys.stderr.write(message)
+    return FAILED
+
+
+def beside(comm: Comm, out: Path) -> Path:
+    """`out` if it holds no run, else the first of out-2, out-3, ... that does not; the same for all processes."""
+    number = 1
+    while _holds_run(_numbered(out, number)):
+        number += 1
+    return _numbered(out, int(comm.exchange(np.array(number))[0]))
+
+
+def prepare(job: Job) -> None:
+    """Make the directory of a run, and note the settings in it.
 
     Raises:
         ConfigError: if the directory cannot be made, or holds a run with other settings.
@@ -129,19 +168,23 @@ def prepare(job: Job, *, fresh: bool = False) -> None:
     settings = json.loads(json.dumps(plain(job.config)))
     try:
         job.out.mkdir(parents=True, exist_ok=True)
-        present = [path for pattern in WRITTEN for path in job.out.glob(pattern)]
-        if fresh:
-            for path in present:
-                path.unlink()
-        elif present:
+        if _holds_run(job.out):
             _check_same(job.out, settings)
         job.write_json(SETTINGS, settings)
     except OSError as error:
         raise ConfigError(f"{job.out}: {error.strerror}.") from error
 
 
+def _holds_run(out: Path) -> bool:
+    return any(True for pattern in WRITTEN for _ in out.glob(pattern))
+
+
+def _numbered(out: Path, number: int) -> Path:
+    return out if number == 1 else out.with_name(f"{out.name}-{number}")
+
+
 def _check_same(out: Path, settings: Mapping[str, Any]) -> None:
-    cure = "Choose another --out, or discard it with --fresh."
+    cure = "Choose another --out, or start beside it with --fresh."
     try:
         before = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError) as error:

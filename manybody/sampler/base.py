@@ -58,6 +58,8 @@ class Sampler(abc.ABC):
 
     space: DiscreteSpace
     kind: Kind
+    has_memory = True
+    """Whether the state changes from call to call; one that does not need not be saved."""
 
     @abc.abstractmethod
     def n_draws(self, n_samples: int | None) -> int:

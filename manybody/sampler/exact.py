@@ -41,6 +41,7 @@ class Exact(Sampler):
     space: DiscreteSpace
 
     kind = "exact"
+    has_memory = False
 
     def __post_init__(self) -> None:
         _checks.require_type(self.space, DiscreteSpace, "space")

@@ -85,6 +85,11 @@ class Metropolis(Sampler):
     def __hash__(self) -> int:
         return hash(self._identity())
 
+    def __repr__(self) -> str:
+        start = "" if self.initial is None else f", initial={self.initial}"
+        numbers = f"n_chains={self.n_chains}, sweep_size={self.sweep_size}, n_burn_in={self.n_burn_in}"
+        return f"Metropolis({self.space}, {self.move}, {numbers}{start})"
+
     def n_draws(self, n_samples: int | None) -> int:
         if n_samples is None:
             return 1

@@ -123,7 +123,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupted
 def test_another_problem_is_refused(tmp_path):
     _driver().run(2, out=tmp_path, progress=False)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(CheckpointError, match="must have shape"):
+    with pytest.raises(CheckpointError, match=r"`ansatz` was \.\.\. alpha = 1 \.\.\., now \.\.\. alpha = 2"):
         _driver(alpha=2).run(2, out=tmp_path, progress=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -86,7 +86,7 @@ def test_traced_once_more_when_the_buffer_grows():
     assert record["n_connections"] > 32 * 2 * 1.25
     # The energy is that of a driver whose buffer was large enough at once.
     roomy = VMC(hamiltonian, VariationalState(RBM(), sampler), optimizer=optax.sgd(0.01))
-    roomy._grow(32 * 12)
+    roomy._use_buffer(32 * 12)
     assert roomy.advance()["energy"].mean == pytest.approx(record["energy"].mean, rel=1e-14)
     assert roomy.n_traces == 1
 
@@ -122,7 +122,7 @@ class _Witness(Hook):
         self.seen.append(("step", record["step"]))
         return record["step"] == self.stop_at
 
-    def on_end(self, driver):
+    def on_end(self, driver, error):
         self.seen.append(("end", driver.step))
 
 

@@ -68,7 +68,7 @@ def test_again_says_so_and_gives_the_same(finished: Path, capsys: pytest.Capture
     assert errors == ""
     assert {name: (out / name).read_bytes() for name in before} == before
 
-    header, last = text.splitlines()[:9], text.splitlines()[-1]
+    header, last = text.splitlines()[:10], text.splitlines()[-1]
     values = dict(line.split(maxsplit=1) for line in header if not line.startswith("exact"))
     assert values["hamiltonian"] == "heisenberg(J=1.0, marshall=True)"
     assert values["lattice"] == "chain(n=6), 6 sites"
@@ -79,7 +79,8 @@ def test_again_says_so_and_gives_the_same(finished: Path, capsys: pytest.Capture
     assert values["direction"].startswith("SR in the space of samples, solver cholesky")
     assert values["direction"].endswith("diag_shift 0.01")
     assert "exact energy  diagonalisation of 20 states after the run" in header
-    assert values["workers"] == "1, seed 3"
+    assert values["workers"] == "1 process with one cpu device, 1 thread for linear algebra"
+    assert values["seed"] == "3"
 
     result = json.loads((out / "result.json").read_text())
     found = re.fullmatch(

@@ -68,14 +68,39 @@ def test_other_settings_are_refused(tmp_path: Path, program: Recorded, capsys: p
     assert len(program.jobs) == 2
 
 
-def test_fresh_discards_only_files_of_a_run(tmp_path: Path, program: Recorded) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    ours = ["config.json", "log.jsonl", "checkpoint-00000002.npz", "energy.png", "result.json"]
-    for name in (*ours, "notes.txt"):
-        (out / name).write_text("{}")
-    assert start(write(tmp_path), "--out", out, "--fresh") == 0
-    assert sorted(path.name for path in out.iterdir()) == ["config.json", "notes.txt"]
+@pytest.mark.parametrize("name", ["config.json", "log.jsonl", "checkpoint-00000002.npz", "energy.png", "result.json"])
+def test_fresh_starts_beside_a_run(tmp_path: Path, program: Recorded, name: str) -> None:
+    for folder in ("out", "out-2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("{}")
+    (tmp_path / "out-3").mkdir()
+    (tmp_path / "out-3" / "notes.txt").write_text("no run")
+    assert start(write(tmp_path), "--out", tmp_path / "out", "--fresh") == 0
+    assert program.jobs[0].out == tmp_path / "out-3"
+    for folder in ("out", "out-2"):
+        assert [(path.name, path.read_text()) for path in (tmp_path / folder).iterdir()] == [(name, "{}")]
+
+
+def test_fresh_without_a_run_is_nothing_special(tmp_path: Path, program: Recorded) -> None:
+    assert start(write(tmp_path), "--out", tmp_path / "out", "--fresh") == 0
+    assert program.jobs[0].out == tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("1.5", 1.5), ("45s", 45), ("90m", 5400), ("2h", 7200), ("1-12:30:00", 131400), ("0:00:05", 5)],
+)
+def test_times(text: str, seconds: float) -> None:
+    assert cli.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "1:70:00", "5 minutes", "1:00", "nan"])
+def test_no_times(tmp_path: Path, program: Recorded, capsys: pytest.CaptureFixture, text: str) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        start(write(tmp_path), "--max-time", text)
+    assert leaving.value.code == 1
+    assert "--max-time" in capsys.readouterr().err
+    assert program.jobs == []
 
 
 def test_runs_of_others_are_refused(tmp_path: Path, program: Recorded, capsys: pytest.CaptureFixture) -> None:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stopping in good order: when a signal asks for it, or before a time limit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from manybody import _checks
+from manybody.driver.hooks import Hook, Record
+
+if TYPE_CHECKING:
+    from manybody.driver.vmc import VMC
+
+TRY_AGAIN = os.EX_TEMPFAIL
+"""Exit code 75: nothing is wrong, the same command goes on from here."""
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Stopped(SystemExit):
+    """A run was asked to stop before its end. Where nobody catches it, the script ends with exit code `TRY_AGAIN`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(TRY_AGAIN)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class StopOnRequest(Hook):
+    """Leaves a run after the step during which a signal came or time ran short; what records the run saves it.
+
+    All processes leave after the same step, whichever of them was asked.
+
+    Args:
+        max_time: seconds, from the making of this hook, after which the run must have ended. It stops early enough for
+            a step of twice the longest interval between two steps so far (saving included).
+        signals: which signals ask for it. They are taken over when the run starts, or by `listen`, and given back when
+            it ends. An interrupt (SIGINT) is taken over once: the second ends the process as usual.
+
+    Raises:
+        Stopped: from the run.
+    """
+
+    def __init__(self, max_time: float | None = None, signals: Sequence[signal.Signals] = SIGNALS) -> None:
+        self.max_time = None if max_time is None else _checks.positive(max_time, "max_time")
+        self.signals = tuple(signals)
+        self._began = time.monotonic()
+        self._last: float | None = None
+        self._longest = 0.0
+        self._caught: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def listen(self) -> None:
+        """Take the signals over from now on (only in the main thread of Python)."""
+        for number in self.signals:
+            if number not in self._before:
+                self._before[number] = signal.signal(number, self._note)
+
+    def forget(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def check(self, driver: VMC) -> None:
+        """Raise `Stopped` if any process was asked to stop; all processes must call this together."""
+        reason = self._reason()
+        if driver.comm.any(reason is not None):
+            raise Stopped(f"stopped after step {driver.step}: {reason or 'another process was asked to'}")
+
+    def on_start(self, driver: VMC, target: int) -> None:
+        self.listen()
+        self._last = None
+
+    def on_step(self, driver: VMC, record: Record) -> None:
+        now = time.monotonic()
+        if self._last is not None:  # the first interval would hold the compilation
+            self._longest = max(self._longest, now - self._last)
+        self._last = now
+        self.check(driver)
+
+    def on_end(self, driver: VMC, error: BaseException | None) -> None:
+        self.forget()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._caught = signal.Signals(number)
+        if number == signal.SIGINT:
+            signal.signal(number, self._before.pop(self._caught))
+
+    def _reason(self) -> str | None:
+        if self._caught is not None:
+            return f"signal {self._caught.name}"
+        spent = time.monotonic() - self._began
+        if self.max_time is not None and spent + 2 * self._longest >= self.max_time:
+            return f"the time limit of {self.max_time:g} s"
+        return None
