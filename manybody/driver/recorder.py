@@ -109,13 +109,17 @@ class Recorder(Hook):
     def on_start(self, driver: VMC, target: int) -> None:
         self._target = target
         if driver.comm.is_root:
-            self._open(driver)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = DirectoryLock(self.directory)
+            try:
+                self._open(driver)
+            except BaseException:
+                self._lock.release()
+                raise
         elif self._position is None:
             driver.gathered_progress()  # for the first checkpoint, which all take part in
 
     def _open(self, driver: VMC) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = DirectoryLock(self.directory)
         for path in self.directory.glob(".checkpoint-*.part"):  # of a process that was killed while it wrote
             path.unlink()
         for path in self._damaged:

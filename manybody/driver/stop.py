@@ -77,6 +77,11 @@ class StopOnRequest(Hook):
     def on_start(self, driver: VMC, target: int) -> None:
         self.listen()
         self._last = None
+        try:
+            self.check(driver)
+        except Stopped:
+            self.forget()
+            raise
 
     def on_step(self, driver: VMC, record: Record) -> None:
         now = time.monotonic()

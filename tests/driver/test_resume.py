@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import jax
 import numpy as np
 import optax
@@ -13,9 +15,9 @@ from manybody.ansatz import RBM
 from manybody.driver import VMC, Hook
 from manybody.hamiltonian import ising
 from manybody.hilbert import Spin
-from manybody.io import CheckpointError, read_log
+from manybody.io import CheckpointError, DirectoryLock, InUseError, newest_first, read_log
 from manybody.lattice import chain
-from manybody.sampler import LocalFlip, Metropolis
+from manybody.sampler import Exact, LocalFlip, Metropolis
 from manybody.sr import SR
 
 SPACE = Spin(6)
@@ -126,6 +128,88 @@ def test_another_problem_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"`ansatz` was \.\.\. alpha = 1 \.\.\., now \.\.\. alpha = 2"):
         _driver(alpha=2).run(2, out=tmp_path, progress=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_other_couplings_are_another_problem(tmp_path):
+    _driver().run(2, out=tmp_path, progress=False)
+    state = VariationalState(RBM(alpha=1), Metropolis(SPACE, LocalFlip(), 16), 32, seed=3)
+    other = VMC(ising(SPACE, chain(6), h=1.5), state, optimizer=optax.adam(0.02), preconditioner=SR(1e-2, momentum=0.5))
+    with pytest.raises(CheckpointError, match=r"`hamiltonian` was .*couplings [0-9a-f]{12}, now"):
+        other.run(2, out=tmp_path, progress=False)
+
+
+def test_another_preconditioner_is_another_problem(tmp_path):
+    _driver().run(2, out=tmp_path, progress=False)
+    state = VariationalState(RBM(alpha=1), Metropolis(SPACE, LocalFlip(), 16), 32, seed=3)
+    other = VMC(ISING, state, optimizer=optax.adam(0.02), preconditioner=SR(1e-3, momentum=0.5))
+    with pytest.raises(CheckpointError, match=r"`preconditioner` was .*0\.01.*, now .*0\.001"):
+        other.run(2, out=tmp_path, progress=False)
+
+
+def test_the_damaged_checkpoint_is_set_aside(tmp_path):
+    _driver().run(9, out=tmp_path, hooks=[_StopAt(8)], progress=False, save_every=4)
+    (tmp_path / "checkpoint-00000008.npz").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"checkpoint-00000008\.npz is damaged"):
+        _driver().run(9, out=tmp_path, progress=False, save_every=5)
+    assert (tmp_path / "checkpoint-00000008.damaged").read_bytes() == b""
+    assert {path.name for path in tmp_path.glob("checkpoint-*.npz")} == {
+        "checkpoint-00000005.npz",
+        "checkpoint-00000009.npz",
+    }
+
+
+def test_a_log_without_checkpoints_is_left_alone(tmp_path):
+    (tmp_path / "log.jsonl").write_text("mine\n")
+    with pytest.raises(CheckpointError, match="a run without checkpoints"):
+        _driver().run(2, out=tmp_path, progress=False)
+    assert (tmp_path / "log.jsonl").read_text() == "mine\n"
+
+
+def test_a_log_that_lost_lines_is_refused(tmp_path):
+    _driver().run(4, out=tmp_path, hooks=[_StopAt(2)], progress=False)
+    log = tmp_path / "log.jsonl"
+    log.write_text(log.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(CheckpointError, match="lines are missing"):
+        _driver().run(4, out=tmp_path, progress=False)
+
+
+def test_a_directory_has_one_writer(tmp_path):
+    lock = DirectoryLock(tmp_path)
+    with pytest.raises(InUseError, match=rf"is in use by process {os.getpid()} on"):
+        _driver().run(2, out=tmp_path, progress=False)
+    assert not newest_first(tmp_path)
+    lock.release()
+    _driver().run(2, out=tmp_path, progress=False)
+    DirectoryLock(tmp_path).release()  # given back at the end of the run
+
+
+def test_remains_of_a_killed_write_are_removed(tmp_path):
+    (tmp_path / ".checkpoint-00000001.npz.77.part").write_bytes(b"half")
+    _driver().run(1, out=tmp_path, progress=False)
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_the_exact_sampler_has_nothing_to_save(tmp_path):
+    def driver() -> VMC:
+        return VMC(ISING, VariationalState(RBM(), Exact(SPACE), seed=3), optimizer=optax.sgd(0.02))
+
+    whole = driver()
+    whole.run(4, progress=False)
+    driver().run(4, out=tmp_path, hooks=[_StopAt(2)], progress=False)
+    again = driver()
+    again.run(4, out=tmp_path, progress=False)
+    _same(again, whole)
+    with np.load(newest_first(tmp_path)[0]) as arrays:
+        assert not [name for name in arrays.files if name.startswith("chains")]
+
+
+def test_the_buffer_is_taken_up_too(tmp_path):
+    before = _driver()
+    before._use_buffer(32 * 6)
+    before.run(4, out=tmp_path, hooks=[_StopAt(2)], progress=False)
+    again = _driver()
+    again.run(4, out=tmp_path, progress=False)
+    assert again.n_buffer == before.n_buffer == 32 * 6
 
 
 def test_log_holds_the_energy(tmp_path):
