@@ -43,7 +43,7 @@ MAX_FUNCTION = 80
 """Lines, docstring not counted."""
 MAX_PROGRAM = 120
 
-READS_ENVIRONMENT = ("manybody/__init__.py", "manybody/parallel/launch.py")
+READS_ENVIRONMENT = ("manybody/__init__.py", "manybody/parallel/cluster.py")
 KEEPS_STATE = ("manybody/driver/", "manybody/program/")
 CONSTRUCTORS = ("__init__", "__post_init__")
 COLLECTIVES = frozenset(
@@ -428,8 +428,9 @@ def test_readme_commands() -> None:
     """The commands in the README are those that CI runs, and the console command exists."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / ".ci").iterdir() if path.is_file())
-    for command in ("python3 -m venv .venv", ".venv/bin/pip install -e '.[dev]'", ".venv/bin/pytest"):
+    for command in ("python3 -m venv .venv", ".venv/bin/pytest"):
         assert command in readme
         assert command in scripts
+    assert "bash .ci/setup && .venv/bin/pytest" in readme
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"] == {"manybody": "manybody.program.cli:main"}

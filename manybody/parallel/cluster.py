@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the environment says about the job that this process belongs to."""
+"""What the environment says about the job that this process belongs to; the only module that reads it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ _LAUNCHERS = (
 )
 _ACCELERATORS = ("/dev/nvidia[0-9]*", "/dev/accel*", "/dev/kfd")
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
+BACKEND = "MANYBODY_BACKEND"
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_PATIENCE = "--xla_cpu_collective_call_terminate_timeout_seconds"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,31 @@ def started(environment: Mapping[str, str] = os.environ) -> Started:
             numbers = [int(environment.get(name) or 0) for name in (size, rank, local_rank)]
             return Started(by, *numbers)
     return Started()
+
+
+def backend() -> str:
+    """Which workers the user asks for."""
+    return os.environ.get(BACKEND, "auto")
+
+
+def coordinator() -> str | None:
+    """Where process 0 of `jax.distributed` listens, if that is said."""
+    return os.environ.get(COORDINATOR)
+
+
+def says_threads() -> bool:
+    """Whether the user says how many threads linear algebra has."""
+    return any(os.environ.get(name) for name in _THREADS)
+
+
+def be_patient() -> None:
+    """Give host devices of one process an hour to meet in a collective.
+
+    XLA ends a process whose devices come more than 60 seconds apart, as they may in a long step.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _PATIENCE not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_PATIENCE}=3600".strip()
 
 
 def on_cpu(platforms: str | None) -> bool:

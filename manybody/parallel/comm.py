@@ -60,8 +60,8 @@ class Comm:
     # --- collectives: only inside per-worker functions ---------------------------------------------------------------
 
     def psum(self, tree: PyTree) -> PyTree:
-        """Sum over workers; the same on all of them."""
-        return tree
+        """Sum over workers; the same on all of them. Truth values are counted (int32)."""
+        return counted(tree)
 
     def pmax(self, tree: PyTree) -> PyTree:
         """Maximum over workers; the same on all of them."""
@@ -176,3 +176,8 @@ class Comm:
     def describe(self) -> str:
         """The workers in words."""
         return f"1 process with one {jax.default_backend()} device"
+
+
+def counted(tree: PyTree) -> PyTree:
+    """What a sum adds up: truth values as numbers, all else as it is."""
+    return jax.tree.map(lambda x: jnp.asarray(x).astype(jnp.int32) if jnp.result_type(x) == bool else x, tree)

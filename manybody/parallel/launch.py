@@ -9,7 +9,6 @@ mesh     all devices of one process, or of all processes of a job (through `jax.
 from __future__ import annotations
 
 import importlib.util
-import os
 import zlib
 from typing import Any
 
@@ -27,8 +26,6 @@ BACKENDS = ("auto", "serial", "mpi", "mesh")
 
 _HEARTBEAT = 20
 """Seconds after which processes of `jax.distributed` notice that another one is gone."""
-_PATIENCE = "--xla_cpu_collective_call_terminate_timeout_seconds"
-"""XLA ends a process whose host devices reach a collective more than 60 seconds apart, as they may in a long step."""
 
 _config: Any = jax.config  # whose settings its type does not know
 _active: list[Comm] = []
@@ -105,7 +102,7 @@ def mesh_comm(devices: list[jax.Device]) -> MeshComm:
 
 def _choose(backend: str, here: Started) -> str:
     if backend == "auto":
-        backend = _checks.choice(os.environ.get("MANYBODY_BACKEND", "auto"), BACKENDS, "MANYBODY_BACKEND")
+        backend = _checks.choice(cluster.backend(), BACKENDS, cluster.BACKEND)
     if backend == "auto" and here.size > 1:
         on_cpu = cluster.on_cpu(_config.jax_platforms)
         return "mpi" if on_cpu and importlib.util.find_spec("mpi4jax") else "mesh"
@@ -115,7 +112,8 @@ def _choose(backend: str, here: Started) -> str:
 def _make(backend: str, here: Started, n_devices: int | None) -> Comm:
     if backend == "mpi":
         return _make_mpi(here)
-    _be_patient()
+    if _config.jax_num_cpu_devices > 1:
+        cluster.be_patient()
     if backend == "mesh" and here.size > 1:
         _initialize(here)
     several = jax.process_count() > 1
@@ -164,20 +162,13 @@ def _make_mpi(here: Started) -> MPIComm:
 # --- the cures -------------------------------------------------------------------------------------------------------
 
 
-def _be_patient() -> None:
-    """Give host devices of one process an hour to meet in a collective."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if _config.jax_num_cpu_devices > 1 and _PATIENCE not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_PATIENCE}=3600".strip()
-
-
 def _initialize(here: Started) -> None:
     """Join the processes of the job, once."""
     if jax.distributed.is_initialized():
         return
     gpu = cluster.own_gpu(here.local_rank)
     options = {"heartbeat_timeout_seconds": _HEARTBEAT, "local_device_ids": None if gpu is None else [gpu]}
-    address = os.environ.get(cluster.COORDINATOR) or _agreed_address(here)
+    address = cluster.coordinator() or _agreed_address(here)
     if address is None and here.by == "Slurm":
         jax.distributed.initialize(**options)  # JAX knows how to read Slurm's list of nodes
         return

@@ -17,7 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from manybody._types import Array, PyTree
-from manybody.parallel.comm import AXIS, REPLICATED, SHARD, Comm
+from manybody.parallel.comm import AXIS, REPLICATED, SHARD, Comm, counted
 from manybody.parallel.keys import key_data, like_key
 
 
@@ -30,7 +30,7 @@ class MeshComm(Comm):
     name = "mesh"
 
     def psum(self, tree: PyTree) -> PyTree:
-        return jax.lax.psum(tree, AXIS)
+        return jax.lax.psum(counted(tree), AXIS)
 
     def pmax(self, tree: PyTree) -> PyTree:
         return jax.lax.pmax(tree, AXIS)
@@ -39,7 +39,12 @@ class MeshComm(Comm):
         return jax.tree.map(lambda x: jax.lax.all_gather(x, AXIS, tiled=True, to="invarying"), tree)
 
     def bcast(self, tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: jax.lax.psum(jnp.where(self.index() == 0, x, jnp.zeros_like(x)), AXIS), tree)
+        def of_worker_0(x: Any) -> Array:
+            x = jnp.asarray(x)
+            total = jax.lax.psum(jnp.where(self.index() == 0, x, jnp.zeros_like(x)), AXIS)
+            return total.astype(x.dtype)  # which a truth value has lost
+
+        return jax.tree.map(of_worker_0, tree)
 
     def psum_scatter(self, x: Array) -> Array:
         return jax.lax.psum_scatter(x, AXIS, scatter_dimension=0, tiled=True)
@@ -84,6 +89,8 @@ class MeshComm(Comm):
 
     def _place(self, x: Any, spec: str) -> Array:
         """A host array that is equal on all processes, as one array of the mesh."""
+        if spec == SHARD:
+            self.local_count(x.shape[0], "leading axis")
         sharding = jax.sharding.NamedSharding(self.mesh, _partition(spec))
         if self.n_processes == 1:
             return jax.device_put(x, sharding)

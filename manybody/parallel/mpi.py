@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._types import Array, PyTree
-from manybody.parallel.comm import Comm
+from manybody.parallel.comm import Comm, counted
 from manybody.parallel.keys import key_data, like_key
 
 
@@ -42,7 +42,7 @@ class MPIComm(Comm):
     # --- collectives -------------------------------------------------------------------------------------------------
 
     def psum(self, tree: PyTree) -> PyTree:
-        return self._reduce(tree, "SUM")
+        return self._reduce(counted(tree), "SUM")
 
     def pmax(self, tree: PyTree) -> PyTree:
         return self._reduce(tree, "MAX")
@@ -52,7 +52,8 @@ class MPIComm(Comm):
         import mpi4jax
         from mpi4py import MPI
 
-        leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, tree))
+        given, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, tree))
+        leaves = [_sendable(x) for x in given]
         out = list(leaves)
         for dtype in sorted({x.dtype for x in leaves}, key=str):
             chosen = [i for i, x in enumerate(leaves) if x.dtype == dtype]
@@ -60,7 +61,7 @@ class MPIComm(Comm):
             total = mpi4jax.allreduce(packed, op=getattr(MPI, operation), comm=self.device_world)
             for i, x in zip(chosen, _unpack(total, [leaves[i].shape for i in chosen]), strict=True):
                 out[i] = x
-        return jax.tree.unflatten(structure, out)
+        return jax.tree.unflatten(structure, [x.astype(like.dtype) for x, like in zip(out, given, strict=True)])
 
     def all_gather(self, tree: PyTree) -> PyTree:
         import mpi4jax
@@ -75,7 +76,11 @@ class MPIComm(Comm):
     def bcast(self, tree: PyTree) -> PyTree:
         import mpi4jax
 
-        return jax.tree.map(lambda x: mpi4jax.bcast(x, 0, comm=self.device_world), tree)
+        def of_rank_0(x: Any) -> Array:
+            x = jnp.asarray(x)
+            return mpi4jax.bcast(_sendable(x), 0, comm=self.device_world).astype(x.dtype)
+
+        return jax.tree.map(of_rank_0, tree)
 
     def psum_scatter(self, x: Array) -> Array:
         return self._all_to_all(x.reshape((self.size, -1, *x.shape[1:]))).sum(axis=0)  # (ranks, n / ranks, ...)
@@ -88,7 +93,7 @@ class MPIComm(Comm):
     def _all_to_all(self, blocks: Array) -> Array:
         import mpi4jax
 
-        return mpi4jax.alltoall(blocks, comm=self.device_world)
+        return mpi4jax.alltoall(_sendable(blocks), comm=self.device_world).astype(blocks.dtype)
 
     def pvary(self, tree: PyTree) -> PyTree:
         @jax.custom_vjp
@@ -109,7 +114,7 @@ class MPIComm(Comm):
 
     def scatter(self, tree: PyTree) -> PyTree:
         def own(x: Any) -> Array:
-            n = x.shape[0] // self.size
+            n = self.local_count(x.shape[0], "leading axis")
             return jnp.asarray(x[self.rank * n : (self.rank + 1) * n])
 
         return jax.tree.map(own, tree)
@@ -138,6 +143,13 @@ class MPIComm(Comm):
 
     def describe(self) -> str:
         return f"{self.size} MPI ranks with one {jax.default_backend()} device each"
+
+
+def _sendable(x: Array) -> Array:
+    """The same values in a type that MPI has: it reduces no truth values, and knows no numbers of 16 bits."""
+    if x.dtype == bool:
+        return x.astype(jnp.uint8)
+    return x.astype(jnp.float32) if x.dtype in (jnp.bfloat16, jnp.float16) else x
 
 
 def _unpack(packed: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:

@@ -16,9 +16,9 @@ import numpy as np
 import scipy.linalg  # noqa: F401  (loads the library whose threads are counted here)
 import threadpoolctl
 
+from manybody.parallel import cluster
 from manybody.parallel.comm import Comm
 
-_CHOSEN_BY_USER = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _MASK_BYTES = 512  # 4,096 cores
 
 
@@ -29,7 +29,7 @@ def share_cores(comm: Comm) -> None:
     every = comm.exchange(_place())
     neighbours = every[(every[:, :4] == every[comm.rank, :4]).all(axis=1)]
     cores = np.unpackbits(np.bitwise_or.reduce(neighbours[:, 4:], axis=0)).sum()
-    if not any(os.environ.get(name) for name in _CHOSEN_BY_USER):
+    if not cluster.says_threads():
         threadpoolctl.threadpool_limits(limits=max(1, int(cores) // len(neighbours)), user_api="blas")
 
 
