@@ -34,17 +34,20 @@ class Worker:
         workload: a file that defines ``start(options, mark)``; see `worker.py`.
         options: handed to it; anything that JSON can write.
         environment: added to the environment variables.
+        launcher: words before the interpreter: ``mpiexec`` or ``taskset`` with their options. Only the first process
+            gets the requests, and only it may answer.
         timeout_s: a worker that takes longer for one reply is killed.
 
     Attributes:
         started: its first reply: times since the process was started, threads, memory.
     """
 
-    def __init__(self, name, python, workload, options, *, environment=None, timeout_s=900.0):
+    def __init__(self, name, python, workload, options, *, environment=None, launcher=(), timeout_s=900.0):
         self.name = name
         self._timeout_s = timeout_s
         self._log = tempfile.TemporaryFile("w+", errors="replace")
-        command = [str(python), str(HERE / "worker.py"), str(workload), repr(time.monotonic()), json.dumps(options)]
+        command = [*launcher, str(python), str(HERE / "worker.py"), str(workload)]
+        command += [repr(time.monotonic()), json.dumps(options)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -180,4 +180,4 @@ class Comm:
 
 def counted(tree: PyTree) -> PyTree:
     """What a sum adds up: truth values as numbers, all else as it is."""
-    return jax.tree.map(lambda x: jnp.asarray(x).astype(jnp.int32) if jnp.result_type(x) == bool else x, tree)
+    return jax.tree.map(lambda x: jnp.asarray(x).astype(jnp.int32) if jnp.result_type(x) == jnp.bool_ else x, tree)

@@ -147,7 +147,7 @@ class MPIComm(Comm):
 
 def _sendable(x: Array) -> Array:
     """The same values in a type that MPI has: it reduces no truth values, and knows no numbers of 16 bits."""
-    if x.dtype == bool:
+    if x.dtype == jnp.bool_:
         return x.astype(jnp.uint8)
     return x.astype(jnp.float32) if x.dtype in (jnp.bfloat16, jnp.float16) else x
 
