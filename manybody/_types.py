@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jaxtyping import Bool, Float, Inexact, Int, Int8, Key, Num, Shaped
+from jaxtyping import Bool, Complex, Float, Inexact, Int, Int8, Key, Num, Shaped
 
 Array = jax.Array
 PyTree = Any
@@ -29,6 +29,7 @@ PRNGKey = Key[Array, ""]
 __all__ = [
     "Array",
     "Bool",
+    "Complex",
     "Float",
     "Inexact",
     "Int",

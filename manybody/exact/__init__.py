@@ -1,7 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact diagonalisation."""
+"""Exact methods for spaces small enough to enumerate, and closed forms."""
 
+from manybody.exact.entanglement import entanglement_entropy, expectation, reduced_density_matrix
+from manybody.exact.evolution import evolve
 from manybody.exact.free_fermions import ising_chain_energy
-from manybody.exact.spectrum import Spectrum, ground_state
+from manybody.exact.matrix_free import linear_operator
+from manybody.exact.spectrum import Spectrum, ground_state, spectrum
+from manybody.exact.thermal import Thermal, steady_state, thermal
 
-__all__ = ["Spectrum", "ground_state", "ising_chain_energy"]
+__all__ = [
+    "Spectrum",
+    "Thermal",
+    "entanglement_entropy",
+    "evolve",
+    "expectation",
+    "ground_state",
+    "ising_chain_energy",
+    "linear_operator",
+    "reduced_density_matrix",
+    "spectrum",
+    "steady_state",
+    "thermal",
+]

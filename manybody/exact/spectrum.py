@@ -7,13 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 import scipy.sparse.linalg
 
 from manybody import _checks
 from manybody._types import Float, Inexact
+from manybody.exact.matrix_free import linear_operator
 from manybody.operator import Operator
 
+Matrix = Any
+"""A sparse matrix, or a `LinearOperator`."""
+
 _DENSE_BELOW = 400
+_MAX_DENSE = 2**14
 _TOLERANCE = 1e-14
 """Relative accuracy of an eigenvalue; that of its state is this over the relative gap."""
 
@@ -30,7 +36,19 @@ class Spectrum(NamedTuple):
     states: Inexact[np.ndarray, "n_states k"]
 
 
-def ground_state(operator: Operator, k: int = 1) -> Spectrum:
+def spectrum(operator: Operator) -> Spectrum:
+    """All eigenvalues and eigenvectors of a Hermitian operator, from its dense matrix.
+
+    Raises:
+        ValueError: if the operator is not Hermitian, or has more than 2^14 states.
+    """
+    _check_hermitian(operator)
+    n_states = operator.space.n_states
+    _checks.require(n_states <= _MAX_DENSE, "space", f"have at most {_MAX_DENSE} states for a dense matrix", n_states)
+    return Spectrum(*scipy.linalg.eigh(operator.to_dense()))
+
+
+def ground_state(operator: Operator, k: int = 1, *, matrix_free: bool = False) -> Spectrum:
     """The k lowest eigenvalues and eigenvectors of a Hermitian operator.
 
     Small matrices are diagonalised in full, others by implicitly restarted Lanczos iterations (ARPACK) on the sparse
@@ -39,6 +57,7 @@ def ground_state(operator: Operator, k: int = 1) -> Spectrum:
     Args:
         operator: Hermitian operator.
         k: number of states, between 1 and n_states.
+        matrix_free: compute the matrix elements anew in each iteration: slower, with the memory of some vectors.
 
     Raises:
         ValueError: if the operator is not Hermitian, k is out of range, or the space is too large for a matrix.
@@ -49,18 +68,21 @@ def ground_state(operator: Operator, k: int = 1) -> Spectrum:
         >>> mb.exact.ground_state(mb.hamiltonian.heisenberg(space, lattice), k=2).energies.round(8)
         array([-2., -1.])
     """
+    _check_hermitian(operator)
+    n_states = operator.space.n_states
+    k = _checks.integer(k, "k", minimum=1, maximum=n_states)
+    if n_states < _DENSE_BELOW or k > n_states // 4:
+        return Spectrum(*scipy.linalg.eigh(operator.to_dense(), subset_by_index=(0, k - 1)))
+    return _lanczos(linear_operator(operator) if matrix_free else operator.to_sparse(), k)
+
+
+def _check_hermitian(operator: Operator) -> None:
     _checks.require_type(operator, Operator, "operator")
     cure = "Its Hermitian part is (operator + operator.adjoint()) / 2."
     _checks.require(operator.is_hermitian, "operator", "be Hermitian", "one that is not known to be", cure)
-    n_states = operator.space.n_states
-    k = _checks.integer(k, "k", minimum=1, maximum=n_states)
-    matrix = operator.to_sparse()
-    if n_states < _DENSE_BELOW or k > n_states // 4:
-        return Spectrum(*scipy.linalg.eigh(matrix.toarray(), subset_by_index=(0, k - 1)))
-    return _lanczos(matrix, k)
 
 
-def _lanczos(matrix: scipy.sparse.csr_array, k: int) -> Spectrum:
+def _lanczos(matrix: Matrix, k: int) -> Spectrum:
     """The k lowest states of a sparse matrix.
 
     A Krylov space holds one vector of each multiplet; its partners turn up by rounding, or do not. So what has been
@@ -75,7 +97,7 @@ def _lanczos(matrix: scipy.sparse.csr_array, k: int) -> Spectrum:
         return scipy.sparse.linalg.eigsh(operator, n, which="SA", v0=start, tol=_TOLERANCE)
 
     energies, states = _ritz(matrix, lowest(matrix, k)[1])
-    norm = abs(matrix).sum(axis=1).max() if k > 1 else 0.0  # no eigenvalue is larger
+    norm = _bound(matrix) if k > 1 else 0.0
     while k > 1:
         rest = scipy.sparse.linalg.LinearOperator(
             matrix.shape,
@@ -89,7 +111,16 @@ def _lanczos(matrix: scipy.sparse.csr_array, k: int) -> Spectrum:
     return Spectrum(energies[:k], states[:, :k])
 
 
-def _ritz(matrix: scipy.sparse.csr_array, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _bound(matrix: Matrix) -> float:
+    """No eigenvalue is larger."""
+    if isinstance(matrix, scipy.sparse.linalg.LinearOperator):
+        start = np.random.default_rng(1).normal(size=matrix.shape[0])
+        largest = scipy.sparse.linalg.eigsh(matrix, 1, which="LM", v0=start, tol=1e-2, return_eigenvectors=False)
+        return 1.1 * float(abs(largest[0]))
+    return float(abs(matrix).sum(axis=1).max())
+
+
+def _ritz(matrix: Matrix, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Energies and orthonormal states that diagonalise the matrix within the span of some vectors (n_states, n)."""
     basis, _ = np.linalg.qr(vectors)
     energies, rotation = np.linalg.eigh(basis.conj().T @ (matrix @ basis))

@@ -1,7 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hamiltonians of lattice models."""
 
+from manybody.hamiltonian.anisotropic import aklt, bilinear_biquadratic, dzyaloshinskii_moriya, kitaev
+from manybody.hamiltonian.bosons import bose_hubbard, holstein, ssh
+from manybody.hamiltonian.fermions import hubbard, t_j, t_v
 from manybody.hamiltonian.marshall import marshall
+from manybody.hamiltonian.molecule import molecule
+from manybody.hamiltonian.rydberg import rydberg
 from manybody.hamiltonian.spins import heisenberg, ising, j1j2, xxz
 
-__all__ = ["heisenberg", "ising", "j1j2", "marshall", "xxz"]
+__all__ = [
+    "aklt",
+    "bilinear_biquadratic",
+    "bose_hubbard",
+    "dzyaloshinskii_moriya",
+    "heisenberg",
+    "holstein",
+    "hubbard",
+    "ising",
+    "j1j2",
+    "kitaev",
+    "marshall",
+    "molecule",
+    "rydberg",
+    "ssh",
+    "t_j",
+    "t_v",
+    "xxz",
+]

@@ -28,11 +28,11 @@ def ising(space: DiscreteSpace, lattice: AbstractLattice, *, J: Any = 1.0, h: An
     Raises:
         ValueError: if the space does not fit the lattice, has other than two levels, or fixes the magnetisation.
     """
-    _check_space(space, lattice)
+    check_space(space, lattice)
     two_level = all(d == 2 for d in space.local_dimensions)
     _checks.require(two_level, "space", "have two levels on every site", space)
     x, _, z = (2.0 * m for m in spin_matrices(2))
-    zz = LocalOperator(space, [(bond, np.kron(z, z)) for bond in _bonds(lattice)])
+    zz = LocalOperator(space, [(bond, np.kron(z, z)) for bond in untwisted_bonds(lattice)])
     field = LocalOperator(space, [((site,), x) for site in range(space.size)])
     return -(J * zz) - h * field
 
@@ -84,12 +84,12 @@ def xxz(
     Raises:
         ValueError: if the space does not fit the lattice, or the lattice is not bipartite and `marshall` is set.
     """
-    _check_space(space, lattice)
+    check_space(space, lattice)
     couplings = list(J) if isinstance(J, Sequence) or getattr(J, "ndim", 0) else [J]
     _checks.require(len(couplings) > 0, "J", "name at least one coupling", J)
     terms = []
     for order, coupling in enumerate(couplings, start=1):
-        bonds = _bonds(lattice, order, images)
+        bonds = untwisted_bonds(lattice, order, images)
         flip = LocalOperator(space, [(bond, _exchange(space, bond)) for bond in bonds])
         diagonal = LocalOperator(space, [(bond, _sz_sz(space, bond)) for bond in bonds])
         terms.append(coupling * (flip + Delta * diagonal))
@@ -110,9 +110,15 @@ def j1j2(
     return heisenberg(space, lattice, J=(J1, J2), marshall=marshall, images=images)
 
 
-def _bonds(lattice: AbstractLattice, order: int = 1, images: bool = False) -> list[list[int]]:
-    """Bonds of a lattice without a twist: the sign and the axis of a twist of spins are nobody's convention."""
-    table = lattice.bond_table(order, images=images)
+def untwisted_bonds(
+    lattice: AbstractLattice, order: int = 1, images: bool = False, kind: str | None = None
+) -> list[list[int]]:
+    """Bonds of a lattice without a twist: the sign and the axis of a twist of spins are nobody's convention.
+
+    Raises:
+        ValueError: if the lattice has a twist.
+    """
+    table = lattice.bond_table(order, kind, images)
     cure = "Write the boundary terms as a LocalOperator."
     _checks.require(bool(np.all(table.phases == 1)), "lattice", "have no twisted boundary for spins", lattice, cure)
     return table.sites.tolist()
@@ -129,7 +135,8 @@ def _sz_sz(space: DiscreteSpace, bond: Sequence[int]) -> np.ndarray:
     return np.kron(z1, z2)
 
 
-def _check_space(space: DiscreteSpace, lattice: AbstractLattice) -> None:
+def check_space(space: DiscreteSpace, lattice: AbstractLattice) -> None:
+    """Raise `ValueError` unless the space has a site for each of the lattice."""
     _checks.require_type(space, DiscreteSpace, "space")
     _checks.require_type(lattice, AbstractLattice, "lattice")
     _checks.require(

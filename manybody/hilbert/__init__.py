@@ -2,8 +2,27 @@
 """Hilbert spaces: which configurations are legal, their numbering, and random ones."""
 
 from manybody.hilbert.base import DiscreteSpace, HilbertSpace
+from manybody.hilbert.constrained import Constrained
 from manybody.hilbert.counting import SumSector
+from manybody.hilbert.doubled import Doubled
+from manybody.hilbert.fermion import Fermion
+from manybody.hilbert.fock import Fock
+from manybody.hilbert.predicates import Blockade, Parity
+from manybody.hilbert.product import Product
 from manybody.hilbert.qubit import Qubit
 from manybody.hilbert.spin import Spin
 
-__all__ = ["DiscreteSpace", "HilbertSpace", "Qubit", "Spin", "SumSector"]
+__all__ = [
+    "Blockade",
+    "Constrained",
+    "DiscreteSpace",
+    "Doubled",
+    "Fermion",
+    "Fock",
+    "HilbertSpace",
+    "Parity",
+    "Product",
+    "Qubit",
+    "Spin",
+    "SumSector",
+]

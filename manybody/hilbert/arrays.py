@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -13,6 +14,11 @@ from manybody._checks import requirement
 from manybody._types import Array
 
 AnyArray = Array | np.ndarray
+
+
+def namespace(array: AnyArray) -> ModuleType:
+    """The library that computes with this array: jax.numpy or numpy."""
+    return jnp if isinstance(array, jax.Array) else np
 
 
 def as_integers(value: Any, name: str) -> AnyArray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from manybody._checks import integer, require, requirement
 from manybody._types import Array, Bool, Int, Int8, Num, PRNGKey
-from manybody.hilbert.arrays import AnyArray, as_integers, max_index
+from manybody.hilbert.arrays import AnyArray, as_integers, max_index, namespace
 from manybody.hilbert.counting import Layout, SumSector, n_configurations
 from manybody.hilbert.drawing import draw_levels
 from manybody.hilbert.ranking import BLOCK, rank, unrank
@@ -54,7 +54,10 @@ class DiscreteSpace(HilbertSpace):
     """Configurations of sites with finitely many levels each, possibly at fixed sums of levels.
 
     A *level* numbers the values of one site from 0 in the order of the local basis. A subclass says how many levels
-    each site has, how values and levels translate, and which sums of levels are fixed; all else follows here.
+    each site has, how values and levels translate, and which sums of levels are fixed; all else follows here. A space
+    with other constraints as well, or one made of others, says so in `has_only_sectors`, and counts, numbers, draws and
+    judges levels in its own way: it replaces `n_states`, `is_indexable`, `rank_levels`, `unrank_levels`, `draw_levels`
+    and `are_legal`, which expect arguments that are checked.
 
     States are numbered in lexicographic order of their levels, first site most significant: without sectors this is
     the order of Kronecker products, in a sector the rank among the legal configurations.
@@ -83,6 +86,11 @@ class DiscreteSpace(HilbertSpace):
     @abc.abstractmethod
     def from_levels(self, levels: Int[AnyArray, "*batch sites"]) -> Int8[AnyArray, "*batch sites"]:
         """Configurations, int8 (..., sites), with these levels (..., sites)."""
+
+    @property
+    def has_only_sectors(self) -> bool:
+        """Whether every choice of levels with the right sums is legal; if not, a change must be asked of `contains`."""
+        return True
 
     @property
     def size(self) -> int:
@@ -118,7 +126,7 @@ class DiscreteSpace(HilbertSpace):
             if not legal.all():
                 first = sigma.reshape(-1, self.size)[np.argmin(legal.reshape(-1))]
                 raise ValueError(requirement("sigma", f"hold configurations of {self}", np.array2string(first)))
-        return rank(self._layout, self.to_levels(sigma))
+        return self.rank_levels(self.to_levels(sigma))
 
     def index_to_states(self, index: Int[AnyArray, "*batch"] | int) -> Int8[AnyArray, "*batch sites"]:
         """The configurations with these indices: the inverse of `states_to_index`.
@@ -140,7 +148,7 @@ class DiscreteSpace(HilbertSpace):
                 first = index.reshape(-1)[np.argmin(legal.reshape(-1))]
                 raise ValueError(requirement("index", f"satisfy 0 <= index < n_states ({self.n_states})", first))
             index = index.astype(np.int64)
-        return self.from_levels(unrank(self._layout, index))
+        return self.from_levels(self.unrank_levels(index))
 
     def all_states(self) -> Int8[np.ndarray, "states sites"]:
         """All legal configurations, int8 (n_states, sites), in the order of their indices.
@@ -161,7 +169,7 @@ class DiscreteSpace(HilbertSpace):
         if not is_array or key.ndim or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
             got = f"{key.dtype} of shape {key.shape}" if is_array else type(key).__name__
             raise TypeError(requirement("key", "be one typed key", got, "Make one with jax.random.key(seed)."))
-        return jnp.asarray(self.from_levels(draw_levels(self._layout, key, integer(n, "n", minimum=0))))
+        return jnp.asarray(self.from_levels(self.draw_levels(key, integer(n, "n", minimum=0))))
 
     def contains(self, sigma: Int[AnyArray, "*batch sites"]) -> Bool[AnyArray, "*batch"]:
         """Tell which of the configurations (..., sites) are legal; works inside jit."""
@@ -169,10 +177,28 @@ class DiscreteSpace(HilbertSpace):
         levels = self.to_levels(sigma)
         dimensions = np.array(self.local_dimensions, np.int32).reshape((1,) * (sigma.ndim - 1) + (-1,))
         known = (levels >= 0) & (levels < dimensions) & (self.from_levels(levels).astype(sigma.dtype) == sigma)
-        legal: Any = known.all(axis=-1)
+        legal = known.all(axis=-1) & self.are_legal(levels)
+        return legal if isinstance(sigma, jax.Array) else np.asarray(legal)  # a 0-d array, not a scalar
+
+    def rank_levels(self, levels: Int[AnyArray, "*batch sites"]) -> Int[AnyArray, "*batch"]:
+        """Index, int64 (...), of legal levels, int32 (..., sites), in an indexable space."""
+        return rank(self._layout, levels)
+
+    def unrank_levels(self, index: Int[AnyArray, "*batch"]) -> Int[AnyArray, "*batch sites"]:
+        """Levels, int32 (..., sites), from the indices (...) of an indexable space: the inverse of `rank_levels`."""
+        return unrank(self._layout, index)
+
+    def draw_levels(self, key: PRNGKey, n: int) -> Int[Array, "n sites"]:
+        """Levels, int32, of `n` random configurations."""
+        return draw_levels(self._layout, key, n)
+
+    def are_legal(self, levels: Int[AnyArray, "*batch sites"]) -> Bool[AnyArray, "*batch"]:
+        """Tell which levels (..., sites) are those of a legal configuration, given that each is one of its site."""
+        xp = namespace(levels)
+        legal = xp.ones(levels.shape[:-1], bool)
         for sector in self.sectors:
             legal = legal & (levels[..., np.array(sector.sites)].sum(axis=-1) == sector.total)
-        return legal if isinstance(sigma, jax.Array) else np.asarray(legal)  # a 0-d array, not a scalar
+        return xp.asarray(legal)
 
     @property
     def _layout(self) -> Layout:

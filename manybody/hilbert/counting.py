@@ -44,6 +44,10 @@ class SumSector:
         object.__setattr__(self, "sites", tuple(sorted(sites)))
         object.__setattr__(self, "total", integer(self.total, "total", minimum=0))
 
+    def shifted(self, by: int) -> SumSector:
+        """The same constraint on the sites `by` further on."""
+        return SumSector(tuple(site + by for site in self.sites), self.total)
+
 
 class Layout(NamedTuple):
     """What the combinatorics of a space depends on: levels per site, and the constraints on their sums."""

@@ -1,10 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators: sums of local terms, their algebra, and their compiled form."""
 
-from manybody.operator import spin
+from manybody.operator import boson, fermion, spin
 from manybody.operator.base import Operator
 from manybody.operator.compiled import CompiledOperator, Connections
 from manybody.operator.discrete import DiscreteOperator, identity
+from manybody.operator.fermion import FermionOperator
+from manybody.operator.lindblad import Liouvillian
 from manybody.operator.local import LocalOperator
+from manybody.operator.parts import on_part
+from manybody.operator.pauli import PauliStrings
 
-__all__ = ["CompiledOperator", "Connections", "DiscreteOperator", "LocalOperator", "Operator", "identity", "spin"]
+__all__ = [
+    "CompiledOperator",
+    "Connections",
+    "DiscreteOperator",
+    "FermionOperator",
+    "Liouvillian",
+    "LocalOperator",
+    "Operator",
+    "PauliStrings",
+    "boson",
+    "fermion",
+    "identity",
+    "on_part",
+    "spin",
+]

@@ -82,7 +82,7 @@ class BitTerms:
 
     def add(self, other: BitTerms, shift: int) -> BitTerms:
         """Sum; the couplings of `other` are numbered from `shift` on."""
-        return _merged(
+        return merged_rows(
             self.n_sites,
             np.concatenate([self.masks, other.masks], axis=1),
             np.concatenate([self.coupling, other.coupling + np.int32(shift)]),
@@ -91,17 +91,23 @@ class BitTerms:
 
     def scale(self, factor: complex | np.ndarray) -> BitTerms:
         """Weights times `factor` (a number, or one per row)."""
-        return _merged(self.n_sites, self.masks, self.coupling, self.weight * factor)
+        return merged_rows(self.n_sites, self.masks, self.coupling, self.weight * factor)
 
     def fold(self, couplings: np.ndarray) -> BitTerms:
         """The values of the couplings multiplied into the weights; one coupling (of value 1) is left."""
-        return _merged(self.n_sites, self.masks, np.zeros_like(self.coupling), self.weight * couplings[self.coupling])
+        return merged_rows(
+            self.n_sites, self.masks, np.zeros_like(self.coupling), self.weight * couplings[self.coupling]
+        )
 
     def adjoint(self) -> BitTerms:
         """Each row reversed: it starts from x xor flip."""
         value = self.value ^ (self.flip & self.need)
-        weight = np.conj(self.weight) * _parity_sign(self.flip & self.sign)
-        return _merged(self.n_sites, np.stack([self.flip, self.need, value, self.sign]), self.coupling, weight)
+        weight = np.conj(self.weight) * parity_sign(self.flip & self.sign)
+        return merged_rows(self.n_sites, np.stack([self.flip, self.need, value, self.sign]), self.coupling, weight)
+
+    def conjugate(self) -> BitTerms:
+        """The complex conjugate in the basis of levels."""
+        return merged_rows(self.n_sites, self.masks, self.coupling, np.conj(self.weight))
 
     def product(self, right: BitTerms) -> BitTerms:
         """self @ right (`right` acts first). Both must be folded: they have one coupling each."""
@@ -110,13 +116,13 @@ class BitTerms:
         f1, n1, v1, s1 = right.masks[:, j]
         v2 = v2 ^ (f1 & n2)  # the condition on x xor f1, read as one on x
         possible = ~np.any((v1 ^ v2) & n1 & n2, axis=1)
-        weight = self.weight[i] * right.weight[j] * _parity_sign(f1 & s2)
+        weight = self.weight[i] * right.weight[j] * parity_sign(f1 & s2)
         masks = np.stack([f1 ^ f2, n1 | n2, v1 | v2, s1 ^ s2])[:, possible]
-        return _merged(self.n_sites, masks, np.zeros(masks.shape[1], np.int32), weight[possible])
+        return merged_rows(self.n_sites, masks, np.zeros(masks.shape[1], np.int32), weight[possible])
 
     def conjugate_signs(self, sites: Sequence[int]) -> BitTerms:
         """U (this) U^dagger with U = product over `sites` of (-1)^level."""
-        return self.scale(_parity_sign(self.flip & pack_sites(sites, self.n_sites)))
+        return self.scale(parity_sign(self.flip & pack_sites(sites, self.n_sites)))
 
     # --- other forms of the same operator ----------------------------------------------------------------------------
 
@@ -168,7 +174,7 @@ class BitTerms:
                 return terms
             bit = _lowest_bit(mask[todo])
             masks, weight, parents = rule(terms.masks[:, todo], terms.weight[todo], bit)
-            terms = _merged(
+            terms = merged_rows(
                 self.n_sites,
                 np.concatenate([terms.masks[:, ~todo], masks], axis=1),
                 np.concatenate([terms.coupling[~todo], terms.coupling[todo][parents]]),
@@ -229,7 +235,7 @@ def from_matrix(n_sites: int, sites: Sequence[int], matrix: np.ndarray, coupling
 
 def concatenate(n_sites: int, terms: Sequence[BitTerms]) -> BitTerms:
     """Sum of many, with the coupling numbers that they have."""
-    return _merged(
+    return merged_rows(
         n_sites,
         np.concatenate([t.masks for t in terms], axis=1) if terms else np.zeros((4, 0, words(n_sites)), np.uint32),
         np.concatenate([t.coupling for t in terms]) if terms else np.zeros(0, np.int32),
@@ -255,20 +261,19 @@ def unpack_sites(mask: np.ndarray) -> list[int]:
     return [WORD * w + b for w, word in enumerate(mask) for b in range(WORD) if (int(word) >> b) & 1]
 
 
-def _merged(n_sites: int, masks: np.ndarray, coupling: np.ndarray, weight: np.ndarray) -> BitTerms:
+def merged_rows(n_sites: int, masks: np.ndarray, coupling: np.ndarray, weight: np.ndarray) -> BitTerms:
     """Rows with equal masks and coupling added up, signs on conditioned sites evaluated, zeros dropped; sorted.
 
     Sums start from 0.0, so no weight has a part -0.0, and equal terms have equal bytes.
     """
     flip, need, value, sign = masks
-    weight = weight * _parity_sign(sign & need & value)
+    weight = weight * parity_sign(sign & need & value)
     sign = sign & ~need
     key = np.concatenate([flip, need, value, sign, coupling[:, None].astype(np.uint32)], axis=1)
-    unique, inverse = np.unique(key, axis=0, return_inverse=True)
-    total = np.zeros(len(unique), weight.dtype)
-    np.add.at(total, inverse.ravel(), weight)
+    unique, inverse = _unique_rows(key)
+    total = _sum_by(inverse, weight, len(unique))
     size = np.zeros(len(unique))
-    np.maximum.at(size, inverse.ravel(), np.abs(weight))
+    np.maximum.at(size, inverse, np.abs(weight))
     keep = np.abs(total) > _TOLERANCE * size
     if np.iscomplexobj(total) and np.all(total[keep].imag == 0):
         total = total.real
@@ -277,12 +282,37 @@ def _merged(n_sites: int, masks: np.ndarray, coupling: np.ndarray, weight: np.nd
     return BitTerms(n_sites, np.ascontiguousarray(fields), unique[keep, -1].astype(np.int32), total[keep])
 
 
+def _unique_rows(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct rows in ascending order, and for every row which one it is: `np.unique`, made fast for many rows.
+
+    Rows are told apart by a sum of random multiples of their entries, which is then checked.
+    """
+    factors = np.random.default_rng(0).integers(1, 2**63, key.shape[1], dtype=np.uint64) | np.uint64(1)
+    mixed = key.astype(np.uint64) @ factors
+    _, first, inverse = np.unique(mixed ^ (mixed >> np.uint64(29)), return_index=True, return_inverse=True)
+    inverse = inverse.ravel()
+    if not np.array_equal(key[first[inverse]], key):  # two rows with the same sum: all but impossible
+        unique, inverse = np.unique(key, axis=0, return_inverse=True)
+        return unique, inverse.ravel()
+    order = np.lexsort(key[first].T[::-1])
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return key[first[order]], place[inverse]
+
+
+def _sum_by(index: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
+    """Sums (n,) of the weights with equal index."""
+    if np.iscomplexobj(weight):
+        return _sum_by(index, weight.real, n) + 1j * _sum_by(index, weight.imag, n)
+    return np.bincount(index, weight, n)
+
+
 def _condition_to_signs(masks: np.ndarray, weight: np.ndarray, bit: np.ndarray) -> tuple:
     flip, need, value, sign = masks
     plain = np.stack([flip, need & ~bit, value & ~bit, sign])
     signed = np.stack([flip, need & ~bit, value & ~bit, sign ^ bit])
     parents = np.tile(np.arange(len(weight)), 2)
-    weights = np.concatenate([weight, weight * _parity_sign(value & bit)]) / 2
+    weights = np.concatenate([weight, weight * parity_sign(value & bit)]) / 2
     return np.concatenate([plain, signed], axis=1), weights, parents
 
 
@@ -306,7 +336,8 @@ def _popcount(masks: np.ndarray) -> np.ndarray:
     return np.bitwise_count(masks).sum(axis=1, dtype=np.int64)
 
 
-def _parity_sign(masks: np.ndarray) -> np.ndarray:
+def parity_sign(masks: np.ndarray) -> np.ndarray:
+    """-1.0 for masks (rows, words) with an odd number of bits, else 1.0."""
     return 1.0 - 2.0 * (_popcount(masks) % 2)
 
 

@@ -21,8 +21,8 @@ from manybody._struct import dataclass, static
 from manybody._types import Array, Inexact, Int, Int8
 from manybody.hilbert import DiscreteSpace
 from manybody.hilbert.local import values_at
-from manybody.operator.bits import WORD, BitTerms, unpack_sites
-from manybody.operator.matrices import MatrixTerms, local_levels
+from manybody.operator.bits import WORD, BitTerms, pack_sites, unpack_sites
+from manybody.operator.matrices import MatrixTerms, Place, local_levels
 
 
 class Connections(NamedTuple):
@@ -111,12 +111,9 @@ class _Rows:
     def evaluate(self, packed: Array, couplings: Array) -> Array:
         """Packed configurations (samples, words) -> weights of the rows (samples, rows)."""
         legal = jnp.ones((packed.shape[0], self.weight.shape[0]), bool)
-        odd = jnp.zeros(legal.shape, jnp.uint32)
         for w in range(self.need.shape[0]):
-            word = packed[:, w, None]
-            legal &= (word & self.need[None, w]) == self.value[None, w]
-            odd ^= word & self.sign[None, w]
-        negative = (jax.lax.population_count(odd) & 1) == 1
+            legal &= (packed[:, w, None] & self.need[None, w]) == self.value[None, w]
+        negative = _is_odd(packed, self.sign)
         coefficient = _scaled(self.weight, couplings, self.coupling)[None, :]
         return jnp.where(legal, jnp.where(negative, -coefficient, coefficient), jnp.zeros((), coefficient.dtype))
 
@@ -138,10 +135,10 @@ class BitOperator(CompiledOperator):
         return self.sites.shape[0]
 
     def diagonal(self, sigma: Array) -> Array:
-        return self.on_diagonal.evaluate(pack(self.space, sigma), self.couplings).sum(axis=-1)
+        return self.on_diagonal.evaluate(pack(self.space.to_levels(sigma)), self.couplings).sum(axis=-1)
 
     def elements(self, sigma: Array) -> Array:
-        return self.group.sum(self.off_diagonal.evaluate(pack(self.space, sigma), self.couplings))
+        return self.group.sum(self.off_diagonal.evaluate(pack(self.space.to_levels(sigma)), self.couplings))
 
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         sites = self.sites[conn]
@@ -184,18 +181,25 @@ def _rows(terms: BitTerms, select: np.ndarray) -> _Rows:
     return _Rows(need, value, sign, np.conj(terms.weight[select]), terms.coupling[select])
 
 
-def pack(space: DiscreteSpace, sigma: Int8[Array, "samples sites"]) -> Array:
-    """Levels of two-level sites as bits: uint32 (samples, words)."""
-    levels = space.to_levels(sigma).astype(jnp.uint32)
-    return jnp.stack(
-        [
-            (levels[:, start : start + WORD] << jnp.arange(min(WORD, space.size - start), dtype=jnp.uint32)[None]).sum(
-                axis=-1, dtype=jnp.uint32
-            )
-            for start in range(0, space.size, WORD)
-        ],
-        axis=-1,
-    )
+def pack(levels: Int[Array, "samples sites"]) -> Array:
+    """Levels modulo 2 as bits: uint32 (samples, words)."""
+    bit = levels.astype(jnp.uint32) & 1
+    n_sites = bit.shape[1]
+    words = [
+        (bit[:, start : start + WORD] << jnp.arange(min(WORD, n_sites - start), dtype=jnp.uint32)[None]).sum(
+            axis=-1, dtype=jnp.uint32
+        )
+        for start in range(0, n_sites, WORD)
+    ]
+    return jnp.stack(words, axis=-1)
+
+
+def _is_odd(packed: Array, masks: Array) -> Array:
+    """Whether an odd number of bits (samples, words) is set among those of each mask (words, rows): (samples, rows)."""
+    odd = jnp.zeros((packed.shape[0], masks.shape[1]), jnp.uint32)
+    for w in range(masks.shape[0]):
+        odd ^= packed[:, w, None] & masks[None, w]
+    return (jax.lax.population_count(odd) & 1) == 1
 
 
 # --- sites of any dimension -------------------------------------------------------------------------------------------
@@ -203,19 +207,21 @@ def pack(space: DiscreteSpace, sigma: Int8[Array, "samples sites"]) -> Array:
 
 @dataclass
 class _Tables:
-    """Terms as look-ups: table[offset + sum of level * stride] * couplings[coupling]."""
+    """Terms as look-ups: table[offset + sum of level * stride] * couplings[coupling] * (-1)^(levels of the string)."""
 
     sites: Array  # (rows, k)
     strides: Array  # (rows, k), 0 for fill-up sites
     offset: Array  # (rows,)
     table: Array  # (entries,)
     coupling: Array  # (rows,)
+    string: Array | None  # uint32 (words, rows), None if no row has one
 
     def evaluate(self, levels: Array, couplings: Array) -> Array:
         """(samples, sites) -> (samples, rows)."""
         index = self.offset[None, :] + (levels[:, self.sites] * self.strides[None]).sum(axis=-1, dtype=jnp.int32)
         dtype = np.promote_types(self.table.dtype, couplings.dtype)
-        return self.table[index].astype(dtype) * couplings[self.coupling][None, :].astype(dtype)
+        value = self.table[index].astype(dtype) * couplings[self.coupling][None, :].astype(dtype)
+        return value if self.string is None else jnp.where(_is_odd(pack(levels), self.string), -value, value)
 
 
 @dataclass
@@ -253,7 +259,7 @@ def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
     if space.sectors:
         terms = terms.within(space.sectors)
     dimensions = np.asarray(space.local_dimensions, np.int32)
-    rows = [row for (sites, c), matrix in terms.terms.items() for row in _shift_rows(sites, c, matrix, dimensions)]
+    rows = [row for place, matrix in terms.terms.items() for row in _shift_rows(place, matrix, dimensions)]
     changes = sorted({change for change, *_ in rows if change})
     number = {change: i for i, change in enumerate(changes)}
     diagonal = [row for row in rows if not row[0]]
@@ -263,18 +269,19 @@ def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
     shifts[moved] = [shift for change in changes for _, shift in change]
     return TableOperator(
         space,
-        _tables(diagonal),
-        _tables(off),
+        _tables(diagonal, space.size),
+        _tables(off, space.size),
         _group(np.array([number[row[0]] for row in off], int), len(changes)),
         sites,
         shifts,
         dimensions,
-        np.ones(_n_couplings(np.array([c for _, c in terms.terms], int))),
+        np.ones(_n_couplings(np.array([place.coupling for place in terms.terms], int))),
     )
 
 
-def _shift_rows(sites: tuple[int, ...], coupling: int, matrix: np.ndarray, dimensions: np.ndarray) -> list[tuple]:
-    """(change, sites, strides, coupling, table) per pattern of shifts; table[x] = <x| matrix |x + shift>."""
+def _shift_rows(place: Place, matrix: np.ndarray, dimensions: np.ndarray) -> list[tuple]:
+    """(change, place, strides, table) per pattern of shifts; table[x] = <x| matrix |x + shift>."""
+    sites = place.sites
     d = dimensions[list(sites)]
     strides = [int(np.prod(d[i + 1 :])) for i in range(len(d))]
     levels = local_levels(sites, dimensions)
@@ -283,23 +290,61 @@ def _shift_rows(sites: tuple[int, ...], coupling: int, matrix: np.ndarray, dimen
         shift = tuple((levels[y] - levels[x]) % d)
         patterns.setdefault(shift, np.zeros(len(matrix), matrix.dtype))[x] = matrix[x, y]
     return [
-        (tuple((int(s), int(t)) for s, t in zip(sites, shift, strict=True) if t), sites, strides, coupling, table)
+        (tuple((int(s), int(t)) for s, t in zip(sites, shift, strict=True) if t), place, strides, table)
         for shift, table in patterns.items()
     ]
 
 
-def _tables(rows: Sequence[tuple]) -> _Tables:
-    width = max((len(row[1]) for row in rows), default=0)
+def _tables(rows: Sequence[tuple], n_sites: int) -> _Tables:
+    width = max((len(place.sites) for _, place, *_ in rows), default=0)
     sites, strides = np.zeros((2, len(rows), width), np.int32)
     offset = np.zeros(len(rows), np.int32)
     end = 0
-    for i, (_, support, steps, _, table) in enumerate(rows):
-        sites[i, : len(support)] = support
-        strides[i, : len(support)] = steps
+    for i, (_, place, steps, table) in enumerate(rows):
+        sites[i, : len(place.sites)] = place.sites
+        strides[i, : len(place.sites)] = steps
         offset[i], end = end, end + len(table)
-    table = np.concatenate([row[4] for row in rows]) if rows else np.zeros(0)
-    coupling = np.array([row[3] for row in rows], np.int32)
-    return _Tables(sites, strides, offset, table, coupling)
+    table = np.concatenate([row[3] for row in rows]) if rows else np.zeros(0)
+    coupling = np.array([place.coupling for _, place, *_ in rows], np.int32)
+    has_string = any(place.string for _, place, *_ in rows)
+    string = np.stack([pack_sites(place.string, n_sites) for _, place, *_ in rows], axis=1) if has_string else None
+    return _Tables(sites, strides, offset, table, coupling, string)
+
+
+# --- constrained spaces ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ProjectedOperator(CompiledOperator):
+    """P (inner) P, where P projects on the legal configurations of a space with more than sums of levels to keep."""
+
+    inner: BitOperator | TableOperator
+    space: DiscreteSpace = static()
+
+    @property
+    def n_connections(self) -> int:
+        return self.inner.n_connections
+
+    def diagonal(self, sigma: Array) -> Array:
+        return self.inner.diagonal(sigma)
+
+    def elements(self, sigma: Array) -> Array:
+        elements = self.inner.elements(sigma)
+        return jnp.where(connected_are_legal(self.space, self.inner, sigma), elements, jnp.zeros_like(elements))
+
+    def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
+        return self.inner.change(sigma, conn)
+
+
+def connected_are_legal(space: DiscreteSpace, compiled: CompiledOperator, sigma: Array) -> Array:
+    """Whether the connections (samples, conn) of configurations lead to legal ones."""
+    n_rows, n_conn = sigma.shape[0], compiled.n_connections
+    if n_conn == 0:
+        return jnp.ones((n_rows, 0), bool)
+    parents = jnp.repeat(sigma, n_conn, axis=0)  # (samples * conn, sites)
+    sites, values = compiled.change(parents, jnp.tile(jnp.arange(n_conn, dtype=jnp.int32), n_rows))
+    changed = parents.at[jnp.arange(len(parents))[:, None], sites].set(values, unique_indices=True)
+    return jnp.asarray(space.contains(changed)).reshape(n_rows, n_conn)
 
 
 # --- shared -----------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def to_sparse(space: DiscreteSpace, compiled: CompiledOperator) -> scipy.sparse.
     for start in range(0, n_states, n_rows):
         stop = min(start + n_rows, n_states)
         index = np.minimum(np.arange(start, start + n_rows), n_states - 1)  # one static size: compiled once
-        target, element = (np.asarray(a)[: stop - start] for a in _rows(space, compiled, index))
+        target, element = (np.asarray(a)[: stop - start] for a in matrix_rows(space, compiled, index))
         used = element != 0
         per_row[start + 1 : stop + 1] = used.sum(axis=1)
         columns.append(target[used])
@@ -45,7 +45,7 @@ def to_sparse(space: DiscreteSpace, compiled: CompiledOperator) -> scipy.sparse.
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _rows(space: DiscreteSpace, compiled: CompiledOperator, index: Array) -> tuple[Array, Array]:
+def matrix_rows(space: DiscreteSpace, compiled: CompiledOperator, index: Array) -> tuple[Array, Array]:
     """Columns, int32 (rows, 1 + conn), and values of the matrix elements of some rows, the diagonal first.
 
     Columns of zero elements mean nothing.

@@ -18,9 +18,19 @@ from manybody._types import Array, Float
 from manybody.hilbert import DiscreteSpace
 from manybody.operator import bits, matrices
 from manybody.operator.base import Operator
-from manybody.operator.compiled import BitOperator, CompiledOperator, TableOperator, compile_bits, compile_matrices
+from manybody.operator.compiled import (
+    BitOperator,
+    CompiledOperator,
+    ProjectedOperator,
+    TableOperator,
+    compile_bits,
+    compile_matrices,
+    connected_are_legal,
+)
 
 Terms = bits.BitTerms | matrices.MatrixTerms
+_SEEN, _BLOCK = 2**14, 2**18
+"""Configurations, and connections at a time, by which an operator on a constrained space is judged."""
 
 
 @dataclass
@@ -31,11 +41,15 @@ class DiscreteOperator(Operator):
     `replace`, or made by the same function with other numbers) runs through compiled code without compiling again.
     Properties hold for all real couplings, so they depend on the structure alone. A product needs the values of the
     couplings and has a single one, 1.
+
+    On a space with constraints beyond sums of levels, `is_projected` says that what leads out of it is left out, i.e.
+    that the operator is P (terms) P; without it, the terms have been seen not to lead out.
     """
 
     space: DiscreteSpace = static()
     terms: Terms = static()
     couplings: Float[Array, "couplings"]
+    is_projected: bool = static(default=False)
 
     if TYPE_CHECKING:
 
@@ -46,11 +60,11 @@ class DiscreteOperator(Operator):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DiscreteOperator):
             return NotImplemented
-        same = self.space == other.space and self.terms == other.terms
+        same = (self.space, self.terms, self.is_projected) == (other.space, other.terms, other.is_projected)
         return same and np.array_equal(self.couplings, other.couplings)
 
     def __hash__(self) -> int:
-        return hash((self.space, self.terms, np.asarray(self.couplings).tobytes()))
+        return hash((self.space, self.terms, np.asarray(self.couplings).tobytes(), self.is_projected))
 
     # --- properties --------------------------------------------------------------------------------------------------
 
@@ -88,9 +102,8 @@ class DiscreteOperator(Operator):
             return NotImplemented
         _same_space(self, other)
         terms = self.terms.add(other.terms, shift=self.couplings.shape[0])
-        return _make(
-            self.space, terms, as_couplings(lambda xp, *parts: xp.concatenate(parts), self.couplings, other.couplings)
-        )
+        couplings = as_couplings(lambda xp, *parts: xp.concatenate(parts), self.couplings, other.couplings)
+        return _make(self.space, terms, couplings, project=self.is_projected or other.is_projected)
 
     __radd__ = __add__
 
@@ -115,7 +128,7 @@ class DiscreteOperator(Operator):
                 _checks.requirement("factor", "be real where it is traced", factor.dtype, "Complex ones must be known.")
             )
         # A complex number changes which properties hold, so it belongs to the terms.
-        return _make(self.space, self.terms.scale(complex(factor)), self.couplings)
+        return _make(self.space, self.terms.scale(complex(factor)), self.couplings, project=self.is_projected)
 
     __rmul__ = __mul__
 
@@ -126,6 +139,8 @@ class DiscreteOperator(Operator):
         if not isinstance(other, DiscreteOperator):
             return NotImplemented
         _same_space(self, other)
+        cure = "Multiply on the unconstrained space, and project the product."
+        _checks.require(not (self.is_projected or other.is_projected), "operator", "not be projected", self.space, cure)
         left, right = self.fold(), other.fold()
         return _make(self.space, left.terms.product(right.terms), left.couplings)
 
@@ -147,14 +162,18 @@ class DiscreteOperator(Operator):
         terms = self.terms.fold(np.asarray(self.couplings))
         return self.replace(terms=terms, couplings=as_couplings(_same, np.ones(1)))
 
-    def on(self, space: DiscreteSpace) -> DiscreteOperator:
+    def on(self, space: DiscreteSpace, *, project: bool = False) -> DiscreteOperator:
         """The same terms on another space with the same sites, for instance a sector that they conserve.
 
+        Args:
+            space: the space.
+            project: leave out what leads out of it, i.e. take P (this) P.
+
         Raises:
-            ValueError: if the sites differ, or the operator leads out of the sector.
+            ValueError: if the sites differ, or the operator leads out of the space and is not projected.
         """
         self._check_sites(space)
-        return _make(space, self.terms, self.couplings)
+        return _make(space, self.terms, self.couplings, project=project)
 
     def _check_sites(self, space: DiscreteSpace) -> None:
         _checks.require_type(space, DiscreteSpace, "space")
@@ -168,25 +187,45 @@ class DiscreteOperator(Operator):
         needed, given = compiled.couplings.shape[0], self.couplings
         real = given.ndim == 1 and len(given) >= needed and not jnp.iscomplexobj(given)
         _checks.require(real, "couplings", f"be {needed} real numbers", f"{given.dtype} of shape {given.shape}")
-        return compiled.replace(couplings=given)
+        compiled = compiled.replace(couplings=given)
+        return ProjectedOperator(compiled, self.space) if self.is_projected else compiled
 
 
-def make_operator(space: DiscreteSpace, local_terms: Callable[[Any, Any], Terms], couplings: Any) -> DiscreteOperator:
+def make_operator(
+    space: DiscreteSpace, local_terms: Callable[[Any, Any], Terms], couplings: Any, *, project: bool = False
+) -> DiscreteOperator:
     """Operator from a function that makes terms in the representation that fits the space.
 
     Args:
         space: the space.
         local_terms: called with (module, first argument): either (`bits`, n_sites) or (`matrices`, local dimensions).
         couplings: real (n_couplings,).
+        project: leave out what leads out of `space`.
 
     Raises:
-        ValueError: if the operator leads out of the sector of `space`, or a coupling is complex.
+        ValueError: if the operator leads out of `space` and is not projected, or a coupling is complex.
     """
     two_level = all(d == 2 for d in space.local_dimensions)
     module, first = (bits, space.size) if two_level else (matrices, space.local_dimensions)
     cure = "Make complex numbers part of the matrices."
     _checks.require(not jnp.iscomplexobj(couplings), "couplings", "be real", "complex ones", cure)
-    return _make(space, local_terms(module, first), as_couplings(_same, couplings))
+    return _make(space, local_terms(module, first), as_couplings(_same, couplings), project=project)
+
+
+def from_rows(space: DiscreteSpace, rows: bits.BitTerms, couplings: Any, *, project: bool = False) -> DiscreteOperator:
+    """Operator from rows of masks.
+
+    Raises:
+        ValueError: if a site has more than two levels, or the operator leads out of the sector of `space`.
+    """
+    two_level = all(d == 2 for d in space.local_dimensions)
+    _checks.require(two_level, "space", "have two levels on each site", space)
+    return _make(space, rows, as_couplings(_same, couplings), project=project)
+
+
+def from_terms(space: DiscreteSpace, terms: Terms, couplings: Any) -> DiscreteOperator:
+    """Operator from terms in the representation of the space, checked like any other."""
+    return _make(space, terms, couplings)
 
 
 def identity(space: DiscreteSpace) -> DiscreteOperator:
@@ -198,24 +237,21 @@ def identity(space: DiscreteSpace) -> DiscreteOperator:
     return make_operator(space, terms, np.ones(1))
 
 
-def _make(space: DiscreteSpace, terms: Terms, couplings: Array) -> DiscreteOperator:
-    """An operator, checked to stay in the sector and with as many known properties as its values allow.
+def _make(space: DiscreteSpace, terms: Terms, couplings: Array, *, project: bool = False) -> DiscreteOperator:
+    """An operator, checked to stay in the space or projected, and with as many known properties as its values allow.
 
     Two terms with couplings of their own may have a property only together (XX + YY conserves S^z). Then the values
     are folded into the terms.
     """
-    operator = DiscreteOperator(space, terms, couplings)
+    if project and space.sectors:
+        terms = terms.within(space.sectors)
+    if not space.has_only_sectors and not project and leads_out(space, terms):
+        raise ValueError(_leaves(space))
+    operator = DiscreteOperator(space, terms, couplings, project and not space.has_only_sectors)
     folded = operator.fold() if couplings.shape[0] > 1 and not isinstance(couplings, jax.core.Tracer) else operator
     if not operator.conserves(space):
         if not folded.conserves(space):
-            raise ValueError(
-                _checks.requirement(
-                    "operator",
-                    f"stay within the sector of {space}",
-                    "terms that lead out of it",
-                    "Build it on the unconstrained space.",
-                )
-            )
+            raise ValueError(_leaves(space))
         return folded
     if not operator.is_hermitian and folded.is_hermitian:
         return folded
@@ -227,11 +263,41 @@ def _is_hermitian(terms: Terms) -> bool:
     return terms.is_hermitian()
 
 
+def _leaves(space: DiscreteSpace) -> str:
+    cure = "Build it on the unconstrained space, or project it."
+    return _checks.requirement("operator", f"stay within the sector of {space}", "terms that lead out of it", cure)
+
+
 @functools.lru_cache(maxsize=64)
 def _compile(space: DiscreteSpace, terms: Terms) -> BitOperator | TableOperator:
     tables = compile_bits(space, terms) if isinstance(terms, bits.BitTerms) else compile_matrices(space, terms)
     with jax.ensure_compile_time_eval():  # also inside jit
         return jax.device_put(tables)
+
+
+@functools.lru_cache(maxsize=256)
+def leads_out(space: DiscreteSpace, terms: Terms) -> bool:
+    """Whether some connection of a legal configuration is not legal.
+
+    Seen from all configurations of a small space, and from a few thousand random ones of a large one.
+    """
+    compiled = _compile(space, terms)
+    n_rows = min(_SEEN, max(1, _BLOCK // (compiled.n_connections + 1)))
+    if space.is_indexable and space.n_states <= _SEEN:
+        states = space.all_states()
+    else:
+        with jax.ensure_compile_time_eval():
+            states = np.asarray(space.random_state(jax.random.key(0), n_rows))
+    blocks = [states[start : start + n_rows] for start in range(0, len(states), n_rows)]
+    with jax.ensure_compile_time_eval():
+        return any(bool(_some_leave(space, compiled, jnp.asarray(block))) for block in blocks)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _some_leave(space: DiscreteSpace, compiled: CompiledOperator, sigma: Array) -> Array:
+    elements = compiled.elements(sigma)
+    scale = 1e-12 * jnp.max(jnp.abs(elements), initial=0.0)
+    return jnp.any((jnp.abs(elements) > scale) & ~connected_are_legal(space, compiled, sigma))
 
 
 def _same_space(left: DiscreteOperator, right: DiscreteOperator) -> None:

@@ -18,6 +18,8 @@ def LocalOperator(
     space: DiscreteSpace,
     terms: Sequence[tuple[Sequence[int], Any]],
     couplings: Any = None,
+    *,
+    project: bool = False,
 ) -> DiscreteOperator:
     """Sum of matrices that act on a few sites each.
 
@@ -26,10 +28,11 @@ def LocalOperator(
         terms: pairs (sites, matrix): k distinct sites and a (D, D) matrix on their joint local basis, in the local
             order of the space (spins from +s down to -s) with the first site most significant.
         couplings: real (n_terms,), one factor for each term, kept as leaves; by default one factor 1 for all.
+        project: leave out what leads out of the space.
 
     Raises:
         ValueError: for a site outside the space, repeated sites, a matrix of the wrong shape, or a sum that leads out
-            of the sector of `space`.
+            of `space` and is not projected.
 
     Example:
         >>> import numpy as np, manybody as mb
@@ -60,7 +63,7 @@ def LocalOperator(
             ],
         )
 
-    return make_operator(space, build, np.ones(1) if couplings is None else couplings)
+    return make_operator(space, build, np.ones(1) if couplings is None else couplings, project=project)
 
 
 def _checked_sites(space: DiscreteSpace, sites: Sequence[int]) -> tuple[int, ...]:

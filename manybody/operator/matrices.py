@@ -2,7 +2,8 @@
 """Operators on sites of any local dimension as sums of small matrices.
 
 The counterpart of `bits` for spaces whose sites have more than two levels: a term is a matrix on the levels of a few
-sites. It is compiled to tables in `compiled`. NumPy; runs once, when an operator is made.
+sites, times the sign (-1)^level of others, two-level ones (the Jordan-Wigner string of fermions that share a space with
+bosons). It is compiled to tables in `compiled`. NumPy; runs once, when an operator is made.
 """
 
 from __future__ import annotations
@@ -12,33 +13,48 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from typing import NamedTuple
 
 import numpy as np
 
 from manybody.hilbert import SumSector
 
 _TOLERANCE = 1e-14
+_Z = np.diag([1.0, -1.0])
+
+
+class Place(NamedTuple):
+    """Where a term acts.
+
+    Attributes:
+        sites: sites of its matrix, ascending.
+        string: two-level sites of its sign, ascending; none of them among `sites`.
+        coupling: number of the coupling that multiplies it.
+    """
+
+    sites: tuple[int, ...]
+    string: tuple[int, ...]
+    coupling: int
 
 
 @dataclass(frozen=True, eq=False)
 class MatrixTerms:
-    """Sum over terms of couplings[coupling] * matrix on sites; immutable, compared by content.
+    """Sum over terms of couplings[coupling] * matrix on sites * sign of a string; immutable, compared by content.
 
     Attributes:
         dimensions: local dimension of every site.
-        terms: (sites in ascending order, coupling) -> matrix (D, D), D the product of the sites' dimensions, first
-            site most significant.
+        terms: place -> matrix (D, D), D the product of the sites' dimensions, first site most significant.
     """
 
     dimensions: tuple[int, ...]
-    terms: dict[tuple[tuple[int, ...], int], np.ndarray]
+    terms: dict[Place, np.ndarray]
 
     @cached_property
     def digest(self) -> bytes:
         """Fingerprint of the content."""
         state = hashlib.blake2b(repr(self.dimensions).encode())
-        for (sites, coupling), matrix in sorted(self.terms.items(), key=lambda item: item[0]):
-            state.update(repr((sites, coupling, matrix.dtype.str)).encode())
+        for place, matrix in sorted(self.terms.items(), key=lambda item: item[0]):
+            state.update(repr((tuple(place), matrix.dtype.str)).encode())
             state.update(np.ascontiguousarray(matrix).tobytes())
         return state.digest()
 
@@ -56,54 +72,59 @@ class MatrixTerms:
 
     def add(self, other: MatrixTerms, shift: int) -> MatrixTerms:
         """Sum; the couplings of `other` are numbered from `shift` on."""
-        shifted = [((sites, coupling + shift), matrix) for (sites, coupling), matrix in other.terms.items()]
+        shifted = [(place._replace(coupling=place.coupling + shift), m) for place, m in other.terms.items()]
         return merged(self.dimensions, [*self.terms.items(), *shifted])
 
     def scale(self, factor: complex) -> MatrixTerms:
         """All matrices times a number."""
-        return merged(self.dimensions, [(key, matrix * factor) for key, matrix in self.terms.items()])
+        return merged(self.dimensions, [(place, matrix * factor) for place, matrix in self.terms.items()])
 
     def fold(self, couplings: np.ndarray) -> MatrixTerms:
         """The values of the couplings multiplied into the matrices; one coupling (of value 1) is left."""
+        items = self.terms.items()
         return merged(
-            self.dimensions, [((sites, 0), matrix * couplings[c]) for (sites, c), matrix in self.terms.items()]
+            self.dimensions, [(p._replace(coupling=0), matrix * couplings[p.coupling]) for p, matrix in items]
         )
 
     def adjoint(self) -> MatrixTerms:
         """Conjugate transpose of every matrix."""
-        return merged(self.dimensions, [(key, matrix.conj().T) for key, matrix in self.terms.items()])
+        return merged(self.dimensions, [(place, matrix.conj().T) for place, matrix in self.terms.items()])
+
+    def conjugate(self) -> MatrixTerms:
+        """The complex conjugate in the basis of levels."""
+        return merged(self.dimensions, [(place, matrix.conj()) for place, matrix in self.terms.items()])
 
     def product(self, right: MatrixTerms) -> MatrixTerms:
         """self @ right; both must be folded."""
         products = []
-        for (left_sites, _), left_matrix in self.terms.items():
-            for (right_sites, _), right_matrix in right.terms.items():
-                union = tuple(sorted({*left_sites, *right_sites}))
-                embedded = [
-                    embed(matrix, sites, union, self.dimensions)
-                    for sites, matrix in ((left_sites, left_matrix), (right_sites, right_matrix))
-                ]
-                products.append(((union, 0), embedded[0] @ embedded[1]))
+        for left_place, left_matrix in self.terms.items():
+            for right_place, right_matrix in right.terms.items():
+                union = tuple(sorted({*left_place.sites, *right_place.sites}))
+                left = _widened(left_place, left_matrix, union, self.dimensions)
+                other = _widened(right_place, right_matrix, union, self.dimensions)
+                string = (set(left_place.string) ^ set(right_place.string)) - set(union)
+                products.append((Place(union, tuple(sorted(string)), 0), left @ other))
         return merged(self.dimensions, products)
 
     def conjugate_signs(self, sites: Sequence[int]) -> MatrixTerms:
         """U (this) U^dagger with U = product over `sites` of (-1)^level."""
         rotated = []
-        for (support, coupling), matrix in self.terms.items():
-            sign = 1.0 - 2.0 * (self._charge(support, sites) % 2)
-            rotated.append(((support, coupling), sign[:, None] * matrix * sign[None, :]))
+        for place, matrix in self.terms.items():
+            sign = 1.0 - 2.0 * (self._charge(place.sites, sites) % 2)
+            rotated.append((place, sign[:, None] * matrix * sign[None, :]))
         return merged(self.dimensions, rotated)
 
     # --- properties --------------------------------------------------------------------------------------------------
 
     def as_irreducible(self) -> MatrixTerms:
-        """The unique form in which every matrix is traceless on each of its sites. Used to compare operators."""
-        pieces = [
-            ((part, coupling), piece)
-            for (sites, coupling), matrix in self.terms.items()
-            for part, piece in _traceless_parts(matrix, sites, self.dimensions)
-        ]
-        return merged(self.dimensions, pieces)
+        """The unique form in which every matrix is traceless on each of its sites, and no factor is a sign.
+
+        Used to compare operators.
+        """
+        items = self.terms.items()
+        return merged(
+            self.dimensions, [piece for item in items for piece in _irreducible_parts(*item, self.dimensions)]
+        )
 
     def within(self, sectors: Sequence[SumSector]) -> MatrixTerms:
         """The form in which no element leads out of `sectors`, for operators that do not (see `leaves_sector`).
@@ -111,12 +132,12 @@ class MatrixTerms:
         What is removed is what rounding has left of cancellations.
         """
         kept = []
-        for key, matrix in self.as_irreducible().terms.items():
+        for place, matrix in self.as_irreducible().terms.items():
             stays = np.ones(matrix.shape, bool)
             for sector in sectors:
-                charge = self._charge(key[0], sector.sites)
+                charge = self._charge(place.sites, sector.sites)
                 stays &= charge[:, None] == charge[None, :]
-            kept.append((key, np.where(stays, matrix, 0.0)))
+            kept.append((place, np.where(stays, matrix, 0.0)))
         return merged(self.dimensions, kept)
 
     def _charge(self, support: tuple[int, ...], sites: Sequence[int]) -> np.ndarray:
@@ -132,30 +153,35 @@ class MatrixTerms:
     def leaves_sector(self, sector: SumSector) -> bool:
         """Whether some term changes the sum of the levels on the sites of a sector."""
         negligible = 1e-12 * _largest(self)
-        for (support, _), matrix in self.as_irreducible().terms.items():
-            charge = self._charge(support, sector.sites)
+        for place, matrix in self.as_irreducible().terms.items():
+            charge = self._charge(place.sites, sector.sites)
             if np.any((np.abs(matrix) > negligible) & (charge[:, None] != charge[None, :])):
                 return True
         return False
 
 
-def merged(dimensions: tuple[int, ...], items: Sequence[tuple]) -> MatrixTerms:
-    """Terms on the same sites with the same coupling added up, zero terms dropped, real where possible."""
-    sums: dict = {}
-    sizes: dict = {}
-    for key, matrix in items:
-        sums[key] = sums[key] + matrix if key in sums else matrix
-        sizes[key] = max(sizes.get(key, 0.0), float(np.max(np.abs(matrix), initial=0.0)))
-    kept = {key: m for key, m in sums.items() if np.max(np.abs(m), initial=0.0) > _TOLERANCE * sizes[key]}
-    return MatrixTerms(dimensions, {key: _as_real(matrix) for key, matrix in kept.items()})
+def merged(dimensions: tuple[int, ...], items: Sequence[tuple[Place, np.ndarray]]) -> MatrixTerms:
+    """Terms at the same place added up, zero terms dropped, real where possible."""
+    sums: dict[Place, np.ndarray] = {}
+    sizes: dict[Place, float] = {}
+    for place, matrix in items:
+        sums[place] = sums[place] + matrix if place in sums else matrix
+        sizes[place] = max(sizes.get(place, 0.0), float(np.max(np.abs(matrix), initial=0.0)))
+    kept = {place: m for place, m in sums.items() if np.max(np.abs(m), initial=0.0) > _TOLERANCE * sizes[place]}
+    return MatrixTerms(dimensions, {place: _as_real(matrix) for place, matrix in kept.items()})
 
 
 def from_matrix(
-    dimensions: tuple[int, ...], sites: Sequence[int], matrix: np.ndarray, coupling: int = 0
+    dimensions: tuple[int, ...],
+    sites: Sequence[int],
+    matrix: np.ndarray,
+    coupling: int = 0,
+    string: Sequence[int] = (),
 ) -> MatrixTerms:
     """One term; `sites` in any order, first one most significant in `matrix`."""
     ordered = tuple(sorted(sites))
-    return merged(dimensions, [((ordered, coupling), embed(matrix, sites, ordered, dimensions))])
+    place = Place(ordered, tuple(sorted(string)), coupling)
+    return merged(dimensions, [(place, embed(matrix, sites, ordered, dimensions))])
 
 
 def concatenate(dimensions: tuple[int, ...], terms: Sequence[MatrixTerms]) -> MatrixTerms:
@@ -182,23 +208,39 @@ def local_levels(sites: Sequence[int], dimensions: Sequence[int]) -> np.ndarray:
     return np.indices(shape).reshape(len(sites), math.prod(shape)).T
 
 
-def _traceless_parts(matrix: np.ndarray, sites: tuple[int, ...], dimensions: tuple[int, ...]) -> list[tuple]:
-    """Split into parts that are a traceless matrix on some of the sites and the identity on the others."""
-    parts = [(sites, matrix)]
-    for site in sites:
+def _widened(place: Place, matrix: np.ndarray, union: tuple[int, ...], dimensions: tuple[int, ...]) -> np.ndarray:
+    """The part of a term on the sites of `union`, which hold those of its matrix: the string there made part of it."""
+    inside = tuple(s for s in place.string if s in union)
+    signs = reduce(np.kron, [_Z] * len(inside), np.ones((1, 1)))
+    return embed(np.kron(matrix, signs), (*place.sites, *inside), union, dimensions)
+
+
+def _irreducible_parts(place: Place, matrix: np.ndarray, dimensions: tuple[int, ...]) -> list[tuple]:
+    """Split into parts that have on each site of `place` the identity, a sign, or a traceless matrix without a sign."""
+    parts = [(place, matrix)]
+    for site in place.sites:
         split = []
-        for support, m in parts:
-            mean = _partial_trace(m, support, site, dimensions) / dimensions[site]
+        for (support, string, coupling), m in parts:
             without = tuple(s for s in support if s != site)
-            split += [(without, mean), (support, m - embed(mean, without, support, dimensions))]
+            for signed in [False, True] if dimensions[site] == 2 else [False]:
+                weights = np.array([1.0, -1.0]) if signed else np.ones(dimensions[site])
+                mean = _partial_trace(m, support, site, weights, dimensions) / dimensions[site]
+                split.append((Place(without, tuple(sorted((*string, site))) if signed else string, coupling), mean))
+                factor = embed(np.kron(mean, np.diag(weights)), (*without, site), support, dimensions)
+                m = m - factor
+            split.append((Place(support, string, coupling), m))
         parts = split
     return parts
 
 
-def _partial_trace(matrix: np.ndarray, sites: tuple[int, ...], site: int, dimensions: tuple[int, ...]) -> np.ndarray:
+def _partial_trace(
+    matrix: np.ndarray, sites: tuple[int, ...], site: int, weights: np.ndarray, dimensions: tuple[int, ...]
+) -> np.ndarray:
+    """Trace over one site of the matrix times a diagonal one."""
     shape = [dimensions[s] for s in sites]
     axis = sites.index(site)
-    traced = np.trace(matrix.reshape(shape * 2), axis1=axis, axis2=axis + len(sites))
+    diagonal = np.diagonal(matrix.reshape(shape * 2), axis1=axis, axis2=axis + len(sites))  # its axis comes last
+    traced = diagonal @ weights.astype(matrix.dtype)
     size = math.prod(shape) // dimensions[site]
     return traced.reshape(size, size)
 

@@ -9,13 +9,16 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from manybody import _checks
+
 _LAUNCHERS = (
     # What started the process, and its variables for the number of processes, the process, and the process on its node.
-    # An MPI launcher inside of a Slurm job comes first: its processes see the variables of both.
-    ("Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
-    ("MPI", "PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"),
-    ("Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
-    ("JAX", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "JAX_LOCAL_PROCESS_ID"),
+    # An MPI launcher inside of a Slurm job comes first: its processes see the variables of both. Slurm itself sets
+    # those of MPI, but for the number on the node, if it serves MPICH (srun --mpi=pmi2).
+    ("Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", ("OMPI_COMM_WORLD_LOCAL_RANK",)),
+    ("MPI", "PMI_SIZE", "PMI_RANK", ("MPI_LOCALRANKID", "SLURM_LOCALID")),
+    ("Slurm", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", ("SLURM_LOCALID",)),
+    ("JAX", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", ("JAX_LOCAL_PROCESS_ID",)),
 )
 _ACCELERATORS = ("/dev/nvidia[0-9]*", "/dev/accel*", "/dev/kfd")
 COORDINATOR = "JAX_COORDINATOR_ADDRESS"
@@ -42,12 +45,26 @@ class Started:
 
 
 def started(environment: Mapping[str, str] = os.environ) -> Started:
-    """How this process was started."""
-    for by, size, rank, local_rank in _LAUNCHERS:
-        if environment.get(size):
-            numbers = [int(environment.get(name) or 0) for name in (size, rank, local_rank)]
-            return Started(by, *numbers)
+    """How this process was started.
+
+    Raises:
+        ValueError: if a launcher's variables are no numbers, or the number of this process is not among them.
+    """
+    for by, size_name, rank_name, local_names in _LAUNCHERS:
+        if environment.get(size_name):
+            size = _number(environment, size_name, 1, None)
+            rank = _number(environment, rank_name, 0, size - 1)
+            local = next((name for name in local_names if environment.get(name)), None)
+            return Started(by, size, rank, 0 if local is None else _number(environment, local, 0, size - 1))
     return Started()
+
+
+def _number(environment: Mapping[str, str], name: str, minimum: int, maximum: int | None) -> int:
+    text = environment.get(name, "").strip()
+    good = text.isdecimal() and minimum <= int(text) and (maximum is None or int(text) <= maximum)
+    limit = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    _checks.require(good, name, f"be a number, {limit}", repr(text) if text else "nothing")
+    return int(text)
 
 
 def backend() -> str:

@@ -9,7 +9,7 @@ mesh     all devices of one process, or of all processes of a job (through `jax.
 from __future__ import annotations
 
 import importlib.util
-import zlib
+import traceback
 from typing import Any
 
 import jax
@@ -26,6 +26,9 @@ BACKENDS = ("auto", "serial", "mpi", "mesh")
 
 _HEARTBEAT = 20
 """Seconds after which processes of `jax.distributed` notice that another one is gone."""
+
+_FACTS = 80
+"""Bytes in which a process describes itself to the others."""
 
 _config: Any = jax.config  # whose settings its type does not know
 _active: list[Comm] = []
@@ -49,7 +52,7 @@ def launch(backend: str = "auto", *, n_devices: int | None = None) -> Comm:
         The workers; `comm` returns the same object from now on.
 
     Raises:
-        ValueError: for an unknown back-end, or more devices than there are.
+        ValueError: for an unknown back-end, more devices than there are, or variables that make no sense.
         RuntimeError: if another choice was made before, MPI sees another number of processes than its launcher
             started, a rank has several devices, or processes have different versions or precision.
         ImportError: if "mpi" is asked for without mpi4jax.
@@ -59,7 +62,14 @@ def launch(backend: str = "auto", *, n_devices: int | None = None) -> Comm:
         _check_again(asked, n_devices)
         return _active[0]
     here = cluster.started()
-    comm = _make(_choose(asked, here), here, n_devices)
+    chosen = None
+    try:
+        chosen = _choose(asked, here)
+        comm = _make(chosen, here, n_devices)
+    except Exception:
+        if chosen != "serial":
+            _fail_together(here)
+        raise
     _active.append(comm)
     failure.install(comm)
     _check_alike(comm)
@@ -104,8 +114,8 @@ def _choose(backend: str, here: Started) -> str:
     if backend == "auto":
         backend = _checks.choice(cluster.backend(), BACKENDS, cluster.BACKEND)
     if backend == "auto" and here.size > 1:
-        on_cpu = cluster.on_cpu(_config.jax_platforms)
-        return "mpi" if on_cpu and importlib.util.find_spec("mpi4jax") else "mesh"
+        may_be_mpi = here.by != "JAX" and cluster.on_cpu(_config.jax_platforms)
+        return "mpi" if may_be_mpi and importlib.util.find_spec("mpi4jax") else "mesh"
     return backend
 
 
@@ -143,6 +153,17 @@ def _make_mpi(here: Started) -> MPIComm:
     gpu = cluster.own_gpu(here.local_rank)
     if gpu is not None:
         jax.config.update("jax_cuda_visible_devices", str(gpu))
+    world = _world(here)
+    if jax.local_device_count() != 1:
+        raise RuntimeError(
+            f"The MPI back-end needs one device per rank, this one has {jax.local_device_count()}: unset "
+            "JAX_NUM_CPU_DEVICES, give each rank its own GPU, or use the back-end mesh."
+        )
+    return MPIComm(world.size, world.rank, world.size, world.Clone(), world.Clone())
+
+
+def _world(here: Started) -> Any:
+    """All ranks of the MPI job."""
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD
@@ -151,12 +172,7 @@ def _make_mpi(here: Started) -> MPIComm:
             f"{here.by} started {here.size} processes, but MPI sees {world.size}: mpiexec and mpi4py belong to "
             "different MPI libraries. Use the mpiexec of the MPI that mpi4py was built with."
         )
-    if jax.local_device_count() != 1:
-        raise RuntimeError(
-            f"The MPI back-end needs one device per rank, this one has {jax.local_device_count()}: unset "
-            "JAX_NUM_CPU_DEVICES, give each rank its own GPU, or use the back-end mesh."
-        )
-    return MPIComm(world.size, world.rank, world.size, world.Clone(), world.Clone())
+    return world
 
 
 # --- the cures -------------------------------------------------------------------------------------------------------
@@ -182,23 +198,40 @@ def _initialize(here: Started) -> None:
 
 def _agreed_address(here: Started) -> str | None:
     """Where process 0 listens, agreed on over MPI where it started the processes."""
-    if here.by not in ("MPI", "Open MPI") or importlib.util.find_spec("mpi4py") is None:
+    if not _has_mpi(here):
         return None
     from mpi4py import MPI
 
-    world = MPI.COMM_WORLD
-    if world.size != here.size:
-        return None
+    world = _world(here)
     one_node = world.Split_type(MPI.COMM_TYPE_SHARED).size == world.size
     return world.bcast(cluster.free_address(one_node) if world.rank == 0 else None)
+
+
+def _has_mpi(here: Started) -> bool:
+    return here.by in ("MPI", "Open MPI") and importlib.util.find_spec("mpi4py") is not None
+
+
+def _fail_together(here: Started) -> None:
+    """End the MPI job of a rank that cannot take part: the others wait for it, and mpiexec does not see that."""
+    if here.size == 1 or not _has_mpi(here):
+        return
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    if world.size == here.size:
+        failure.fail(MPIComm(world.size, world.rank, world.size, world, world), traceback.format_exc())
 
 
 def _check_alike(comm: Comm) -> None:
     """Refuse processes that would compile different programs: they would wait for messages that never come."""
     facts = f"jax {jax.__version__}, 64 bits {'on' if _config.jax_enable_x64 else 'off'}"
-    sums = comm.exchange(np.uint32(zlib.crc32(facts.encode())))
-    if (sums != sums[0]).any():
-        raise RuntimeError(f"The processes of this job differ in version or precision; this one has {facts}.")
+    every = comm.exchange(np.frombuffer(facts.encode().ljust(_FACTS)[:_FACTS], np.uint8))
+    said = [row.tobytes().decode().rstrip() for row in every]
+    others = [number for number, what in enumerate(said) if what != said[0]]
+    if others:
+        raise RuntimeError(
+            f"The processes of this job differ: process 0 has {said[0]}, process {others[0]} has {said[others[0]]}."
+        )
 
 
 def _warm_up(comm: Comm) -> None:

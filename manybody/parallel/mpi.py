@@ -66,12 +66,11 @@ class MPIComm(Comm):
     def all_gather(self, tree: PyTree) -> PyTree:
         import mpi4jax
 
-        return jax.tree.map(
-            lambda x: mpi4jax.allgather(x, comm=self.device_world).reshape(
-                (-1, *x.shape[1:])
-            ),  # (ranks * n_local, ...)
-            tree,
-        )
+        def gather(x: Array) -> Array:
+            every = mpi4jax.allgather(_sendable(x), comm=self.device_world)  # (ranks, n_local, ...)
+            return every.reshape((-1, *x.shape[1:])).astype(x.dtype)
+
+        return jax.tree.map(gather, tree)
 
     def bcast(self, tree: PyTree) -> PyTree:
         import mpi4jax
@@ -83,7 +82,8 @@ class MPIComm(Comm):
         return jax.tree.map(of_rank_0, tree)
 
     def psum_scatter(self, x: Array) -> Array:
-        return self._all_to_all(x.reshape((self.size, -1, *x.shape[1:]))).sum(axis=0)  # (ranks, n / ranks, ...)
+        blocks = x.reshape((self.size, -1, *x.shape[1:]))  # (ranks, n / ranks, ...)
+        return self._all_to_all(blocks).sum(axis=0, dtype=x.dtype)
 
     def shard_to_columns(self, x: Array) -> Array:
         n, p = x.shape
@@ -121,8 +121,8 @@ class MPIComm(Comm):
 
     def replicate(self, tree: PyTree) -> PyTree:
         def of_rank_0(x: Any) -> Array:
-            data = np.array(key_data(x))
-            self.world.Bcast(data, root=0)
+            data = np.array(key_data(x), order="C")
+            self.world.Bcast(_bytes(data), root=0)
             return like_key(jnp.asarray(data), x)
 
         return jax.tree.map(of_rank_0, tree)
@@ -134,12 +134,12 @@ class MPIComm(Comm):
         jax.effects_barrier()  # collectives of jitted functions that still run come first
         block = np.asarray(value, order="C")
         every = np.empty((self.size, *block.shape), block.dtype)
-        self.world.Allgather(block, every)
+        self.world.Allgather(_bytes(block), _bytes(every))
         return every
 
     def abort(self, code: int) -> NoReturn:
         self.world.Abort(code)
-        raise AssertionError("unreachable")
+        super().abort(code)  # it may return before the launcher ends this process
 
     def describe(self) -> str:
         return f"{self.size} MPI ranks with one {jax.default_backend()} device each"
@@ -150,6 +150,11 @@ def _sendable(x: Array) -> Array:
     if x.dtype == jnp.bool_:
         return x.astype(jnp.uint8)
     return x.astype(jnp.float32) if x.dtype in (jnp.bfloat16, jnp.float16) else x
+
+
+def _bytes(x: np.ndarray) -> np.ndarray:
+    """The memory of an array; of numbers of 16 bits and the like mpi4py takes nothing else."""
+    return x.reshape(-1).view(np.uint8)
 
 
 def _unpack(packed: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:

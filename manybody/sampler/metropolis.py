@@ -40,7 +40,8 @@ class Metropolis(Sampler):
 
     Args:
         space: the space.
-        move: proposals; must stay in the space and connect it.
+        move: proposals; must stay in the space and connect it. Those that violate the constraint of a `Constrained`
+            space are rejected.
         n_chains: number of chains on all workers together.
         sweep_size: steps between two draws; by default the number of sites.
         n_burn_in: sweeps that new chains make before their first draw.
@@ -167,7 +168,10 @@ class Metropolis(Sampler):
             log_ratio, commit = try_change(amplitude, cache, sites, values)
             threshold = jnp.log(jax.vmap(jax.random.uniform)(key_accept))
             accepted = threshold < 2.0 * log_ratio.real + log_q.astype(threshold.dtype)
-            sigma = where_accepted(accepted, apply_change(sigma, sites, values), sigma)
+            proposed = apply_change(sigma, sites, values)
+            if not self.space.has_only_sectors:
+                accepted &= self.space.contains(proposed)
+            sigma = where_accepted(accepted, proposed, sigma)
             log_psi = log_psi + jnp.where(accepted, log_ratio, jnp.zeros_like(log_ratio))
             of_kind = kind[:, None] == jnp.arange(n_kinds, dtype=kind.dtype)[None, :]
             tally = jnp.stack([of_kind.sum(axis=0), (of_kind & accepted[:, None]).sum(axis=0)])

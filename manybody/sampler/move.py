@@ -63,9 +63,10 @@ class Move(abc.ABC):
         """Why this move cannot sample `space`, or None if nothing speaks against it.
 
         A move that knows its laws is judged by them. Any other is tried out: whether it leaves the space, from random
-        configurations, and on spaces of up to 512 states whether it connects them.
+        configurations, and on spaces of up to 512 states whether it connects them. On spaces with constraints that are
+        no sums of levels, from which proposals may lead away because they are rejected, all are tried out.
         """
-        laws = self.laws(space)
+        laws = self.laws(space) if space.has_only_sectors else None
         if laws is None:
             return _try_out(self, space)
         return self.leaves(space) or obstruction_by_laws(laws, space)
@@ -84,7 +85,7 @@ def other_level(key: PRNGKey, level: Int[Array, ""], dimension: int | Array) -> 
 
 
 def _try_out(move: Move, space: DiscreteSpace) -> str | None:
-    small = space.n_states <= 512
+    small = space.is_indexable and space.n_states <= 512
     n_trials = max(64, 2**15 // space.n_states) if small else 64
     start = jnp.asarray(space.all_states()) if small else space.random_state(jax.random.key(0), 128)
     keys = jax.random.split(jax.random.key(1), (start.shape[0], n_trials))
@@ -95,7 +96,9 @@ def _try_out(move: Move, space: DiscreteSpace) -> str | None:
 
     reached = np.asarray(jax.jit(jax.vmap(jax.vmap(one, (0, None))))(keys, start))
     legal = np.asarray(space.contains(reached))
-    if not legal.all():
+    if not space.has_only_sectors:
+        reached = np.where(legal[..., None], reached, np.asarray(start)[:, None])
+    elif not legal.all():
         source = np.argwhere(~legal)[0]
         return f"it leads from {np.asarray(start)[source[0]]} to {reached[tuple(source)]}, which is not in {space}"
     if small and not _connected(space.states_to_index(reached)):

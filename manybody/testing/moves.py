@@ -71,7 +71,7 @@ def check_move(move: Move, space: DiscreteSpace, *, n_trials: int = 2000, wasted
     reason = move.obstruction(space)
     if reason is not None:
         raise AssertionError(f"{move} is refused: {reason}")
-    if space.n_states <= MAX_STATES:
+    if space.is_indexable and space.n_states <= MAX_STATES:
         p_value = p_value_of_ratios(proposals, space)
         if not p_value > 1e-5:
             raise AssertionError(f"log_q_ratio of {move} contradicts the frequencies of its proposals (p = {p_value})")
@@ -81,7 +81,7 @@ def check_move(move: Move, space: DiscreteSpace, *, n_trials: int = 2000, wasted
 
 def propose_often(move: Move, space: DiscreteSpace, n_trials: int, seed: int = 0) -> Proposals:
     """`n_trials` proposals from every state of a small space, or from 64 random states of a large one."""
-    small = space.n_states <= MAX_STATES
+    small = space.is_indexable and space.n_states <= MAX_STATES
     start = jnp.asarray(space.all_states()) if small else space.random_state(jax.random.key(seed), 64)
     bits = np.random.default_rng(seed).integers(2**32, size=(start.shape[0], n_trials, 2), dtype=np.uint32)
     keys = jax.random.wrap_key_data(jnp.asarray(bits), impl="threefry2x32")

@@ -73,7 +73,7 @@ def check_operator(operator: Operator, n_samples: int = _BLOCK, seed: int = 0) -
         >>> check_operator(mb.operator.spin.sx(space, 0) @ mb.operator.spin.sz(space, 1))
     """
     space = operator.space
-    few = space.n_states <= max(n_samples, _LARGEST_DENSE)
+    few = space.is_indexable and space.n_states <= max(n_samples, _LARGEST_DENSE)
     sigma = space.all_states() if few else np.asarray(space.random_state(jax.random.key(seed), n_samples))
     traces: list[None] = []
 

@@ -18,7 +18,19 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manybody.hilbert import DiscreteSpace, Qubit, Spin, SumSector
+from manybody.hilbert import (
+    Blockade,
+    Constrained,
+    DiscreteSpace,
+    Doubled,
+    Fermion,
+    Fock,
+    Parity,
+    Product,
+    Qubit,
+    Spin,
+    SumSector,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +87,22 @@ class Case:
         return np.concatenate(sigma), np.concatenate(legal)
 
 
-UP_DOWN, ONE, THREE_HALVES = (1, -1), (2, 0, -2), (3, 1, -1, -3)
+UP_DOWN, ONE, THREE_HALVES, BIT = (1, -1), (2, 0, -2), (3, 1, -1, -3), (0, 1)
 TOY_DIMENSIONS = (2, 3, 1, 4, 2, 3)
 TOY_VALUES = tuple(tuple(3 * level - 1 for level in range(d)) for d in TOY_DIMENSIONS)
 PAIRED = (SumSector((0, 3, 4), 3), SumSector((5, 1), 2))  # interleaved, with site 2 free
+
+RING = Constrained(Qubit(5), Blockade([(i, (i + 1) % 5) for i in range(5)]))
+EVEN = Parity(Spin(4), [(0, 1, 2), (2, 3)])
+
+
+def spaced(sigma: tuple[int, ...]) -> bool:
+    return not any(sigma[i] and sigma[i - 1] for i in range(len(sigma)))
+
+
+def even(sigma: tuple[int, ...]) -> bool:
+    return sigma[0] * sigma[1] * sigma[2] == sigma[2] * sigma[3] == 1
+
 
 SPACES = {
     "spin-1": Case(Spin(1), (UP_DOWN,)),
@@ -90,7 +114,41 @@ SPACES = {
     "spin1-4-neutral": Case(Spin(4, s=1, total_sz=0), (ONE,) * 4, lambda sigma: sum(sigma) == 0),
     "spin3/2-3": Case(Spin(3, s=1.5, total_sz=0.5), (THREE_HALVES,) * 3, lambda sigma: sum(sigma) == 1),
     "spin7/2-2": Case(Spin(2, s=3.5, total_sz=-1), (tuple(range(7, -8, -2)),) * 2, lambda sigma: sum(sigma) == -2),
-    "qubit-4": Case(Qubit(4), ((0, 1),) * 4),
+    "qubit-4": Case(Qubit(4), (BIT,) * 4),
+    "fock-3": Case(Fock(3, n_max=2), ((0, 1, 2),) * 3),
+    "fock-uneven": Case(
+        Fock(4, n_max=(1, 3, 2, 1), n_particles=3), (BIT, (0, 1, 2, 3), (0, 1, 2), BIT), lambda sigma: sum(sigma) == 3
+    ),
+    "fermion-up-down": Case(
+        Fermion(4, n_per_component=(2, 1), n_components=2),
+        (BIT,) * 8,
+        lambda sigma: sum(sigma[:4]) == 2 and sum(sigma[4:]) == 1,
+    ),
+    "fermion-flavours": Case(Fermion(2, n_fermions=3, n_components=3), (BIT,) * 6, lambda sigma: sum(sigma) == 3),
+    "product-mixed": Case(Product(Spin(2), Fock(1, 3), Qubit(1)), (UP_DOWN, UP_DOWN, (0, 1, 2, 3), BIT)),
+    "product-sectors": Case(
+        Product(Spin(3, total_sz=0.5), Fermion(1), Fock(3, n_max=2, n_particles=2)),
+        (*(UP_DOWN,) * 3, BIT, *((0, 1, 2),) * 3),
+        lambda sigma: sum(sigma[:3]) == 1 and sum(sigma[4:]) == 2,
+    ),
+    "product-constrained": Case(Product(RING, Spin(1, s=1)), (*(BIT,) * 5, ONE), lambda sigma: spaced(sigma[:5])),
+    "doubled-spin": Case(
+        Doubled(Spin(3, total_sz=-0.5)), (UP_DOWN,) * 6, lambda sigma: sum(sigma[:3]) == sum(sigma[3:]) == -1
+    ),
+    "doubled-constrained": Case(
+        Doubled(Constrained(Spin(4), EVEN)), (UP_DOWN,) * 8, lambda sigma: even(sigma[:4]) and even(sigma[4:])
+    ),
+    "blockade": Case(RING, (BIT,) * 5, spaced),
+    "blockade-particles": Case(
+        Constrained(Fock(6, n_max=2, n_particles=3), Blockade([(i, i + 1) for i in range(5)])),
+        ((0, 1, 2),) * 6,
+        lambda sigma: sum(sigma) == 3 and not any(sigma[i] and sigma[i + 1] for i in range(5)),
+    ),
+    "constrained-twice": Case(
+        Constrained(RING, Parity(RING, [range(5)], parity=1)),
+        (BIT,) * 5,
+        lambda sigma: spaced(sigma) and sum(sigma) % 2 == 1,
+    ),
     "toy-free": Case(Toy(TOY_DIMENSIONS), TOY_VALUES),
     "toy-two-sectors": Case(
         Toy(TOY_DIMENSIONS, PAIRED), TOY_VALUES, lambda v: v[0] + v[3] + v[4] == 3 * 3 - 3 and v[1] + v[5] == 3 * 2 - 2
@@ -105,6 +163,9 @@ LARGE = {  # as close to 2**63 states as they come
     "spin127/2-9": Spin(9, s=63.5, total_sz=12.5),
     "toy-interleaved": Toy((2,) * 66, HALVES),
     "toy-wide-and-narrow": Toy((2,) * 23 + (42,) * 7 + (2, 2), (SumSector((30, 31), 1),)),
+    "fock-40-20": Fock(40, n_max=3, n_particles=20),
+    "product": Product(Fock(20, n_max=3, n_particles=17), Spin(33, total_sz=0.5)),
+    "doubled": Doubled(Product(Spin(17, total_sz=1.5), Constrained(Qubit(15), Blockade([(0, 14)])))),
     "few-particles": Toy((3,) * 500, (SumSector(tuple(range(500)), 4),)),
 }
 
@@ -113,7 +174,14 @@ BEYOND = {
     "spin-400-neutral": Spin(400, total_sz=0),
     "spin1-200": Spin(200, s=1, total_sz=3),
     "qubit-100": Qubit(100),
+    "fock-400": Fock(400, n_max=3, n_particles=200),
+    "product-100": Product(Spin(50, total_sz=0), Fock(50, n_max=(4,) * 25 + (5,) * 25)),
 }
+
+JITTED = [
+    *("spin-1", "spin-6-neutral", "spin3/2-3", "qubit-4", "toy-free", "toy-two-sectors"),
+    *("product-sectors", "blockade-particles", "doubled-constrained"),
+]
 
 small = pytest.mark.parametrize("case", SPACES.values(), ids=SPACES)
 EVERY = {name: case.space for name, case in SPACES.items()} | LARGE | BEYOND
@@ -179,7 +247,7 @@ def test_contains_tells_legal_from_illegal(case: Case) -> None:
         case.space.states_to_index(sigma)
 
 
-@pytest.mark.parametrize("name", ["spin-1", "spin-6-neutral", "spin3/2-3", "qubit-4", "toy-free", "toy-two-sectors"])
+@pytest.mark.parametrize("name", JITTED)
 def test_jax_inside_jit_says_what_numpy_says(name: str) -> None:
     case = SPACES[name]
     space, index = case.space, jnp.arange(len(case.states)).reshape(1, -1)
@@ -206,7 +274,8 @@ def test_jax_inside_jit_says_what_numpy_says(name: str) -> None:
 def test_random_states_are_uniform(case: Case) -> None:
     """Chi-square of 200 draws per state, p > 1e-3 with this seed."""
     n = 200 * case.space.n_states
-    states = case.space.random_state(jax.random.key(20, impl="rbg"), n)  # compiles faster than threefry
+    draw = jax.jit(case.space.random_state, static_argnums=1)
+    states = draw(jax.random.key(20, impl="rbg"), n)  # compiles faster than threefry
     assert states.shape == (n, case.space.size)
     assert states.dtype == jnp.int8
     counts = np.bincount(case.space.states_to_index(np.asarray(states)), minlength=case.space.n_states)
@@ -283,5 +352,10 @@ def test_counts_in_closed_form() -> None:
     assert LARGE["few-particles"].n_states == pairs + singles + math.comb(500, 4)
     assert BEYOND["spin-400-neutral"].n_states == math.comb(400, 200)
     assert Spin(400, total_sz=-150).n_states == math.comb(400, 50)
+    assert LARGE["doubled"].n_states == (math.comb(17, 7) * (2**15 - 2**13)) ** 2
+    overfull = (-1) ** np.arange(51, dtype=object)  # inclusion and exclusion: k sites with four particles or more
+    ways = [math.comb(400, k) * math.comb(200 - 4 * k + 399, 399) for k in range(51)]
+    assert BEYOND["fock-400"].n_states == np.dot(overfull, np.array(ways, object))
+    assert BEYOND["product-100"].n_states == math.comb(50, 25) * 30**25
     trinomial = sum(math.comb(200, ups) * math.comb(200 - ups, ups - 3) for ups in range(3, 102))
     assert BEYOND["spin1-200"].n_states == trinomial

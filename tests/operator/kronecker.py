@@ -9,6 +9,7 @@ import numpy as np
 from manybody.hilbert import DiscreteSpace
 from manybody.operator import DiscreteOperator
 from manybody.operator.bits import BitTerms
+from manybody.operator.matrices import Place
 
 Term = tuple[tuple[int, ...], np.ndarray]
 
@@ -49,9 +50,17 @@ def dense_of(operator: DiscreteOperator) -> np.ndarray:
             element = weight * couplings[c] * (-1.0) ** (states & sign).sum(axis=1)
             np.add.at(total, ((states ^ flip) @ place, states @ place), np.where(legal, element, 0))
     else:
-        total = dense(dimensions, [(sites, couplings[c] * matrix) for (sites, c), matrix in terms.terms.items()])
+        signed = [((*p.sites, *p.string), couplings[p.coupling] * with_signs(m, p)) for p, m in terms.terms.items()]
+        total = dense(dimensions, signed)
     keep = legal_states(operator.space)
     return total[np.ix_(keep, keep)]
+
+
+def with_signs(matrix: np.ndarray, place: Place) -> np.ndarray:
+    """A matrix times Pauli Z on the sites of a string."""
+    for _ in place.string:
+        matrix = np.kron(matrix, np.diag([1.0, -1.0]))
+    return matrix
 
 
 def legal_states(space: DiscreteSpace) -> np.ndarray:
