@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evolution, ensembles and parts of states against dense matrices and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+import manybody as mb
+from manybody import exact
+from manybody.hilbert import Fermion, Product, Qubit, Spin
+from manybody.operator import LocalOperator, PauliStrings, spin
+
+SPACE = Spin(5)
+ISING = mb.hamiltonian.ising(SPACE, mb.lattice.chain(5), h=0.7)
+RNG = np.random.default_rng(3)
+PSI = RNG.normal(size=32) + 1j * RNG.normal(size=32)
+PSI /= np.linalg.norm(PSI)
+
+
+# --- evolution --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("times", [[0.0, 0.3, 1.7], [2.0, 1.0], [0.5]])
+def test_real_time(times):
+    states = exact.evolve(ISING, PSI, times)
+    for time, state in zip(times, states, strict=True):
+        expected = scipy.linalg.expm(-1j * (time - times[0]) * ISING.to_dense()) @ PSI
+        np.testing.assert_allclose(state, expected, atol=1e-12)
+
+
+def test_imaginary_time():
+    gapped = mb.hamiltonian.ising(SPACE, mb.lattice.chain(5), h=2.0)
+    states = exact.evolve(gapped, PSI, [0.0, 0.4, 20.0], imaginary=True)
+    expected = scipy.linalg.expm(-0.4 * gapped.to_dense()) @ PSI
+    np.testing.assert_allclose(states[1], expected / np.linalg.norm(expected), atol=1e-12)
+    ground = exact.ground_state(gapped).states[:, 0]
+    assert abs(np.vdot(ground, states[-1])) == pytest.approx(1, abs=1e-9)
+
+
+def test_time_dependent_hamiltonian():
+    # A spin in a rotating field: exp(i w t S_z) makes it constant.
+    space, omega = Spin(1), 1.3
+    sx, sy, sz = (f(space, 0) for f in (spin.sx, spin.sy, spin.sz))
+
+    def hamiltonian(t):
+        return 0.8 * (math.cos(omega * t) * sx + math.sin(omega * t) * sy)
+
+    start = np.array([0.6, 0.8j])
+    state = exact.evolve(hamiltonian, start, [0.0, 1.1, 2.5])[-1]
+    turned = scipy.linalg.expm(-2.5j * (0.8 * sx - omega * sz).to_dense()) @ start
+    np.testing.assert_allclose(state, scipy.linalg.expm(-2.5j * omega * sz.to_dense()) @ turned, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("psi", "times", "message"),
+    [(PSI[:-1], [0.0], r"`psi` must have shape \(32,\)"), (PSI, [], "times"), (PSI, [0.0, 1.0, 0.5], "be monotonic")],
+)
+def test_bad_evolutions(psi, times, message):
+    with pytest.raises(ValueError, match=message):
+        exact.evolve(ISING, psi, times)
+
+
+# --- ensembles --------------------------------------------------------------------------------------------------------
+
+
+def test_thermal():
+    beta = np.array([0.0, 0.3, 2.0])
+    magnet = sum(spin.sigmax(SPACE, i) for i in range(5))
+    result = exact.thermal(ISING, beta, [magnet, spin.sigmay(SPACE, 0)])
+    h, x = ISING.to_dense(), magnet.to_dense()
+    for i, b in enumerate(beta):
+        boltzmann = scipy.linalg.expm(-b * h)
+        z = np.trace(boltzmann).real
+        rho = boltzmann / z
+        energy = np.trace(rho @ h).real
+        assert result.energy[i] == pytest.approx(energy)
+        assert result.heat_capacity[i] == pytest.approx(b**2 * (np.trace(rho @ h @ h).real - energy**2), abs=1e-10)
+        assert result.entropy[i] == pytest.approx(np.log(z) + b * energy)
+        assert result.free_energy[i] == pytest.approx(-np.log(z) / b if b else -np.inf)
+        assert result.values[0, i] == pytest.approx(np.trace(rho @ x))
+        assert result.values[1, i] == pytest.approx(0, abs=1e-12)
+
+
+def test_thermal_at_low_temperature_does_not_overflow():
+    result = exact.thermal(ISING, 1e4)
+    assert result.energy[0] == pytest.approx(exact.ground_state(ISING).energies[0])
+    assert result.entropy[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_bad_ensembles():
+    with pytest.raises(ValueError, match="beta"):
+        exact.thermal(ISING, -1.0)
+    with pytest.raises(ValueError, match="be Hermitian"):
+        exact.thermal(spin.sp(SPACE, 0), 1.0)
+    with pytest.raises(ValueError, match="at most 16384 states"):
+        exact.spectrum(mb.operator.identity(Spin(15)))
+
+
+def test_a_decaying_spin():
+    # d rho_up / dt = -gamma rho_up, coherences decay at half the rate and turn with the field.
+    space, gamma, field = Spin(1), 0.7, 1.9
+    generator = mb.operator.Liouvillian(field * spin.sz(space, 0), [math.sqrt(gamma) * spin.sm(space, 0)])
+    rho = np.array([[0.75, 0.25 - 0.1j], [0.25 + 0.1j, 0.25]])
+    time = 1.3
+    later = (scipy.linalg.expm(time * generator.to_dense()) @ rho.ravel()).reshape(2, 2)
+    up = 0.75 * math.exp(-gamma * time)
+    off = (0.25 - 0.1j) * np.exp(-(gamma / 2 + 1j * field) * time)
+    np.testing.assert_allclose(later, [[up, off], [np.conj(off), 1 - up]], atol=1e-12)
+
+
+# --- spectra ----------------------------------------------------------------------------------------------------------
+
+
+def test_full_spectrum():
+    energies, states = exact.spectrum(ISING)
+    h = ISING.to_dense()
+    np.testing.assert_allclose(energies, np.linalg.eigvalsh(h), atol=1e-12)
+    np.testing.assert_allclose(h @ states, states * energies, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_without_a_matrix(k):
+    operator = mb.hamiltonian.heisenberg(Spin(12, total_sz=0), mb.lattice.chain(12))
+    with_matrix = exact.ground_state(operator, k)
+    without = exact.ground_state(operator, k, matrix_free=True)
+    np.testing.assert_allclose(without.energies, with_matrix.energies, atol=1e-9)
+
+
+@pytest.mark.parametrize("vector", [np.arange(32.0), PSI])
+def test_linear_operator(vector):
+    operator = ISING + 0.3 * spin.sy(SPACE, 1)
+    linear = exact.linear_operator(operator)
+    np.testing.assert_allclose(linear @ vector, operator.to_dense() @ vector, atol=1e-12)
+    skew = exact.linear_operator(spin.sp(SPACE, 2) @ spin.sz(SPACE, 0))
+    np.testing.assert_allclose(skew.rmatvec(vector), skew.matmat(np.eye(32)).conj().T @ vector, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_24_spins_without_a_matrix():
+    operator = mb.hamiltonian.heisenberg(Spin(24, total_sz=0), mb.lattice.chain(24))
+    energy = exact.ground_state(operator, matrix_free=True).energies[0]
+    assert energy == pytest.approx(-10.6703480, abs=2e-6)  # 24 times -0.444598 per site
+
+
+# --- parts of states --------------------------------------------------------------------------------------------------
+
+
+def test_singlet():
+    space = Spin(2, total_sz=0)
+    singlet = np.array([1.0, -1.0])
+    np.testing.assert_allclose(exact.reduced_density_matrix(space, singlet, [0]), np.eye(2) / 2, atol=1e-15)
+    for alpha in (0.5, 1.0, 2.0):
+        assert exact.entanglement_entropy(space, singlet, [1], alpha=alpha) == pytest.approx(math.log(2))
+
+
+def test_reduced_density_matrix_gives_expectation_values():
+    for space, matrix in ((SPACE, None), (Product(Qubit(2), Spin(2, s=1)), None)):
+        psi = RNG.normal(size=space.n_states) + 1j * RNG.normal(size=space.n_states)
+        sites = [3, 0]
+        size = math.prod(space.local_dimensions[s] for s in sites)
+        matrix = RNG.normal(size=(size, size))
+        matrix = matrix + matrix.T
+        rho = exact.reduced_density_matrix(space, psi, sites)
+        operator = LocalOperator(space, [(sites, matrix)])
+        assert np.trace(rho) == pytest.approx(1)
+        assert np.trace(rho @ matrix).real == pytest.approx(exact.expectation(operator, psi))
+
+
+@pytest.mark.parametrize("alpha", [1.0, 2.0, 3.0])
+def test_both_parts_have_the_same_entropy(alpha):
+    space = Spin(6, total_sz=1)
+    psi = RNG.normal(size=space.n_states)
+    one = exact.entanglement_entropy(space, psi, [0, 4], alpha=alpha)
+    other = exact.entanglement_entropy(space, psi, [1, 2, 3, 5], alpha=alpha)
+    assert one == pytest.approx(other)
+    p = np.linalg.eigvalsh(exact.reduced_density_matrix(space, psi, [0, 4]))
+    p = p[p > 1e-15]
+    expected = -np.sum(p * np.log(p)) if alpha == 1 else np.log(np.sum(p**alpha)) / (1 - alpha)
+    assert one == pytest.approx(expected)
+
+
+def test_free_fermions_have_the_entropy_of_their_correlations():
+    # The modes at the beginning carry no signs of others. Source: I. Peschel, J. Phys. A 36, L205 (2003).
+    space = Fermion(6, 3)
+    operator = mb.hamiltonian.t_v(space, mb.lattice.chain(6, periodic=False), V=0.0)
+    psi = exact.ground_state(operator).states[:, 0]
+    _, orbitals = np.linalg.eigh(-np.eye(6, k=1) - np.eye(6, k=-1))
+    correlation = (orbitals[:, :3] @ orbitals[:, :3].T)[:2, :2]
+    z = np.linalg.eigvalsh(correlation)
+    expected = -np.sum(z * np.log(z) + (1 - z) * np.log(1 - z))
+    assert exact.entanglement_entropy(space, psi, [0, 1]) == pytest.approx(expected)
+
+
+def test_expectation():
+    operator = PauliStrings(SPACE, ["XIIII"])
+    assert isinstance(exact.expectation(operator, PSI), float)
+    assert exact.expectation(spin.sp(SPACE, 0), PSI) == pytest.approx(np.vdot(PSI, spin.sp(SPACE, 0).to_dense() @ PSI))
+
+
+@pytest.mark.parametrize(
+    ("sites", "message"), [([0, 0], "be distinct"), ([5], "0 <= site <= 4"), ([-1], "0 <= site <= 4")]
+)
+def test_bad_parts(sites, message):
+    with pytest.raises(ValueError, match=message):
+        exact.entanglement_entropy(SPACE, PSI, sites)
+
+
+def test_bad_states():
+    with pytest.raises(ValueError, match="have shape"):
+        exact.expectation(ISING, PSI[:3])
+    with pytest.raises(ValueError, match="not vanish"):
+        exact.expectation(ISING, 0 * PSI)
+    with pytest.raises(ValueError, match="alpha"):
+        exact.entanglement_entropy(SPACE, PSI, [0], alpha=0.0)
