@@ -113,7 +113,7 @@ class Worker:
         return self._log.read()[-n_characters:]
 
 
-def alternate(workers, method, rounds, *, warm_up=1, **arguments):
+def alternate(workers, method, rounds, *, warm_up=1, before=lambda: None, **arguments):
     """Call a method of all workers in turn, round after round; another one begins each round.
 
     Args:
@@ -121,6 +121,7 @@ def alternate(workers, method, rounds, *, warm_up=1, **arguments):
         method: name of the method.
         rounds: rounds that count.
         warm_up: rounds before them that do not.
+        before: called before each call.
         **arguments: of the method.
 
     Returns:
@@ -131,10 +132,41 @@ def alternate(workers, method, rounds, *, warm_up=1, **arguments):
     for number in range(-warm_up, rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
+            before()
             reply = workers[name].call(method, **arguments)
             if number >= 0:
                 replies[name].append(reply)
     return replies
+
+
+class Patience:
+    """Waits until nobody else uses the processors, as long as there is patience left; does nothing but on Linux.
+
+    Args:
+        limit_s: seconds that all waiting together may take.
+    """
+
+    def __init__(self, limit_s):
+        self.left_s = limit_s
+
+    def __call__(self, window_s=0.2, share=0.05):
+        """Wait for a time of `window_s` in which the processors are busy for less than `share` of it."""
+        while self.left_s > 0:
+            before = processor_ticks()
+            time.sleep(window_s)
+            busy, all_of_them = (after - b for after, b in zip(processor_ticks(), before, strict=True))
+            self.left_s -= window_s
+            if busy <= share * all_of_them:
+                return
+
+
+def processor_ticks():
+    """Time that all processors have been busy, and that they have been on, in the unit of the system."""
+    try:
+        ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except OSError:
+        return 0, 0
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)  # neither idle nor waiting for a disk
 
 
 def summary(replies):

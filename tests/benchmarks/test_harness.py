@@ -52,7 +52,9 @@ def test_the_clock_starts_with_the_process(start):
 
 def test_steps_alternate_and_ratios_are_of_the_same_round(harness, start):
     workers = {"slow": start(0.08), "fast": start(0.02)}
-    replies = harness.alternate(workers, "step", 3, warm_up=2)
+    before = []
+    replies = harness.alternate(workers, "step", 3, warm_up=2, before=lambda: before.append(None))
+    assert len(before) == 10
     for name in workers:
         assert [reply["result"]["n_steps"] for reply in replies[name]] == [3, 4, 5]
         assert harness.summary(replies[name])["min_s"] >= {"slow": 0.08, "fast": 0.02}[name]
@@ -95,3 +97,20 @@ def test_reports_are_json(harness, tmp_path, capsys):
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert written == json.loads(capsys.readouterr().out)
     assert written["machine"]["n_cpus"] >= 1
+
+
+def test_patience_ends(harness, monkeypatch):
+    monkeypatch.setattr(harness, "processor_ticks", iter([(0, 0), (9, 10), (9, 20), (9, 30), (99, 40)]).__next__)
+    patience = harness.Patience(1.0)
+    patience(window_s=0.01)  # busy, and then idle
+    assert patience.left_s == pytest.approx(0.98)
+    harness.Patience(0.0)()
+    impatient = harness.Patience(0.01)
+    monkeypatch.setattr(harness, "processor_ticks", iter([(0, 0), (9, 10)]).__next__)
+    impatient(window_s=0.01)
+    assert impatient.left_s == pytest.approx(0.0)
+
+
+def test_processors_have_been_busy_for_some_of_the_time(harness):
+    busy, total = harness.processor_ticks()
+    assert 0 <= busy <= total

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same seed gives the same samples, and the same numbers to rounding, whatever the workers are.
+
+By default the programs are compiled without the compiler's optimisations, which takes two thirds of the time; the full
+form (`-m slow`) compiles them as users do, and has all cases in all layouts.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.distributed import layouts
+from tests.distributed.layouts import LAYOUTS, WORKERS, Results
+
+SCRIPT = WORKERS / "run_vmc.py"
+QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+FEW = ("contraction", "exact")
+MOST = ("parameters", "complex", *FEW, "cg-samples", "qr-parameters", "qr-samples")
+ALL = (*MOST, "samples", "cg-parameters", "pinv", "force")
+LAYOUT_CASES = {"mpi2": MOST, "devices2": MOST, "mpi4": FEW, "devices4": FEW, "processes2": FEW}
+
+ACCURACY = 1e-10
+
+
+def check(reference: dict[str, np.ndarray], found: dict[str, np.ndarray], case: str) -> None:
+    """Compare all that the run of one case wrote; what workers share was written as each process sees it."""
+    names = [name for name in reference if name.startswith(f"{case}/")]
+    assert names
+    assert names == [name for name in found if name.startswith(f"{case}/")]
+    for name in names:
+        expected, got = np.broadcast_to(reference[name], found[name].shape), found[name]
+        if np.issubdtype(got.dtype, np.inexact):
+            np.testing.assert_allclose(got, expected, rtol=0, atol=ACCURACY, err_msg=name)
+        else:
+            np.testing.assert_array_equal(got, expected, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("layout", "case"), [(layout, case) for layout, cases in LAYOUT_CASES.items() for case in cases]
+)
+def test_same_numbers(results: Results, layout: str, case: str) -> None:
+    found = results(layout, SCRIPT, ",".join(LAYOUT_CASES[layout]), changes=QUICK)
+    np.testing.assert_array_equal(found["layout"], [LAYOUTS[layout].n_workers, LAYOUTS[layout].n_processes])
+    check(results("serial", SCRIPT, ",".join(MOST), changes=QUICK), found, case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ALL)
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "serial"])
+def test_same_numbers_of_all_cases(results: Results, layout: str, case: str) -> None:
+    found = results(layout, SCRIPT, ",".join(ALL))
+    np.testing.assert_array_equal(found["layout"], [LAYOUTS[layout].n_workers, LAYOUTS[layout].n_processes])
+    check(results("serial", SCRIPT, ",".join(ALL)), found, case)
+
+
+def test_cases_differ(results: Results) -> None:
+    """The cases are what their names say, and something happens in them."""
+    found = results("serial", SCRIPT, ",".join(MOST), changes=QUICK)
+    choices = {case: str(found[f"{case}/choices"]) for case in MOST}
+    assert "structured: hidden;" in choices["complex"]
+    assert "structured: none;" in choices["contraction"]
+    assert "solver cg" in choices["cg-samples"]
+    assert "space of parameters, solver qr" in choices["qr-parameters"]
+    assert "space of samples, solver qr" in choices["qr-samples"]
+    for case in MOST:
+        energy = found[f"{case}/energy/mean"]
+        assert len(np.unique(energy)) == len(energy) == 10
+    assert np.isfinite(found["parameters/energy/tau"]).all()
+    assert np.iscomplexobj(found["complex/params/hidden/kernel"])
+
+
+@pytest.mark.parametrize("name", ["parameters/sigma", "parameters/params/hidden/bias", "exact/energy/error"])
+def test_differences_are_found(results: Results, name: str) -> None:
+    reference = results("serial", SCRIPT, ",".join(MOST), changes=QUICK)
+    changed = reference[name].copy()
+    changed.flat[-1] += 2 * ACCURACY if np.issubdtype(changed.dtype, np.inexact) else 1
+    with pytest.raises(AssertionError, match=name):
+        check(reference, reference | {name: changed}, name.partition("/")[0])
+
+
+# --- what the tests stand on ------------------------------------------------------------------------------------------
+
+
+def test_without_mpi_tests_are_skipped_unless_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts, "missing_for_mpi", lambda: ["mpiexec"])
+    layouts.require("devices2")
+    monkeypatch.setenv("MANYBODY_REQUIRE_MPI", "0")
+    with pytest.raises(pytest.skip.Exception, match="layout mpi2 needs MPI, of which there is no mpiexec"):
+        layouts.require("mpi2")
+    monkeypatch.setenv("MANYBODY_REQUIRE_MPI", "1")
+    with pytest.raises(pytest.fail.Exception, match="layout mpi2 needs MPI, of which there is no mpiexec"):
+        layouts.require("mpi2")
+
+
+def test_a_failing_program_says_why() -> None:
+    done = layouts.run("processes2-plain", "import sys; print('out'); sys.exit('the reason')")
+    assert done.codes == (1, 1)
+    assert done.stdout == 2 * "out\n"
+    assert done.stderr == 2 * "the reason\n"
+    assert all(text in str(done) for text in ("processes2-plain", "(1, 1)", done.stdout, done.stderr))
+
+
+@pytest.mark.parametrize("layout", ["serial", "processes2-plain", "mpi2"])
+def test_nothing_is_left_of_a_program_that_hangs(layout: str, tmp_path: Path) -> None:
+    text = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1], str(os.getpid())).touch(); time.sleep(60)"
+    with pytest.raises(pytest.fail.Exception, match="not finished after 2 s"):
+        layouts.run(layout, text, tmp_path, timeout=2)
+    processes = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(processes) == LAYOUTS[layout].n_processes
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
