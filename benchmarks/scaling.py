@@ -48,7 +48,7 @@ class Case(NamedTuple):
         return {"ansatz": "rbm", **own, "samples": ranks * self.samples}
 
 
-CASES = (("samples", 128, 4, 256, 4096), ("samples", 128, 4, 512, 4096), ("parameters", 32, 1, 4096, 65536))
+CASES = (("samples", 128, 4, 256, 4096), ("parameters", 32, 1, 4096, 65536))
 SOLVES = (512, 1024, 2048, 4096)
 MESSAGES = (16, 2**15, 2**22)
 FEW = 64
@@ -93,7 +93,7 @@ def arguments():
         help="where SR is solved (samples, parameters), length of the chain, hidden units per site, samples per rank, "
         "and samples on all ranks for the strong scaling of the model; may be given several times",
     )
-    parser.add_argument("--rounds", type=int, default=15, help="rounds that count")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds that count")
     parser.add_argument("--steps", type=int, default=2, help="steps of each configuration in a round")
     parser.add_argument("--patience", type=float, default=0.0, help="seconds, in all, to wait for idle processors")
     parser.add_argument("--memory-samples", type=int, default=2048, help="on all ranks")

@@ -59,8 +59,8 @@ class StopOnRequest(Hook):
     def listen(self) -> None:
         """Take the signals over from now on (only in the main thread of Python)."""
         for number in self.signals:
-            if number not in self._before:
-                self._before[number] = signal.signal(number, self._note)
+            before = signal.signal(number, self._note)
+            self._before.setdefault(number, before)  # what was there when this was called first
 
     def forget(self) -> None:
         """Give the signals back."""

@@ -43,8 +43,9 @@ def launch(backend: str = "auto", *, n_devices: int | None = None) -> Comm:
     Args:
         backend: "serial": one device, whatever else there is (several processes are then strangers to each other).
             "mpi": the ranks of an MPI job. "mesh": the devices of all processes. "auto": what the environment variable
-            ``MANYBODY_BACKEND`` says; else for several processes "mpi" on processors where mpi4jax is installed and
-            "mesh" otherwise; else "mesh" for several devices and "serial" for one.
+            ``MANYBODY_BACKEND`` says; else for several processes "mpi" on processors where mpi4jax is installed (unless
+            it is JAX's variables that count them) and "mesh" otherwise; else "mesh" for several devices and "serial"
+            for one.
         n_devices: use only so many devices of a single process (host devices are made by JAX's own setting
             ``JAX_NUM_CPU_DEVICES``).
 
@@ -54,7 +55,7 @@ def launch(backend: str = "auto", *, n_devices: int | None = None) -> Comm:
     Raises:
         ValueError: for an unknown back-end, more devices than there are, or variables that make no sense.
         RuntimeError: if another choice was made before, MPI sees another number of processes than its launcher
-            started, a rank has several devices, or processes have different versions or precision.
+            started, a rank has several devices, or processes differ in choice, version or precision.
         ImportError: if "mpi" is asked for without mpi4jax.
     """
     asked = _checks.choice(backend, BACKENDS, "backend")
@@ -65,6 +66,7 @@ def launch(backend: str = "auto", *, n_devices: int | None = None) -> Comm:
     chosen = None
     try:
         chosen = _choose(asked, here)
+        _check_choice(chosen, here)
         comm = _make(chosen, here, n_devices)
     except Exception:
         if chosen != "serial":
@@ -209,6 +211,22 @@ def _agreed_address(here: Started) -> str | None:
 
 def _has_mpi(here: Started) -> bool:
     return here.by in ("MPI", "Open MPI") and importlib.util.find_spec("mpi4py") is not None
+
+
+def _check_choice(chosen: str, here: Started) -> None:
+    """Refuse MPI ranks that choose differently, as on nodes of which only some have GPUs: they would never meet."""
+    if chosen == "serial" or here.size == 1 or not _has_mpi(here):
+        return
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    every = world.allgather(chosen) if world.size == here.size else [chosen]
+    others = [number for number, what in enumerate(every) if what != every[0]]
+    if others:
+        raise RuntimeError(
+            f"The processes of this job choose different back-ends: process 0 {every[0]}, process {others[0]} "
+            f"{every[others[0]]}. Set {cluster.BACKEND}, the same for all."
+        )
 
 
 def _fail_together(here: Started) -> None:

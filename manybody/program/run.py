@@ -106,12 +106,13 @@ def execute(program: ModuleType, arguments: argparse.Namespace) -> int:
         is said in one line, anything else shows a traceback. An error in one of several processes ends all of them.
     """
     stop = StopOnRequest(arguments.max_time, SIGNALS)
+    stop.listen()
     try:
         comm = parallel.launch()
     except (RuntimeError, ValueError, ImportError) as error:
         print(f"manybody: error: {error}", file=sys.stderr)
         return FAILED
-    stop.listen()
+    stop.listen()  # once more, because `jax.distributed` takes signals for itself
     try:
         _start(program, arguments, comm, stop)
     except Stopped as stopped:

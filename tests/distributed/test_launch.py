@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 
 import jax
 import pytest
 
+from manybody.parallel import threads
 from tests.distributed.layouts import LAYOUTS, WORKERS, Finished, require, run
 
 SOON = 30.0
@@ -57,14 +57,14 @@ def test_processes_may_be_strangers() -> None:
 
 @pytest.mark.parametrize("layout", ["mpi2", "processes2-plain"])
 def test_processes_share_the_cores(layout: str) -> None:
-    n_cores = len(os.sched_getaffinity(0))
+    n_cores = threads.cores()
     every = reports(layout, **NO_THREADS)
     assert [x["cores"] for x in every] == [n_cores] * 2
     assert [x["threads"] for x in every] == [max(1, n_cores // 2)] * 2
 
 
 def test_a_given_number_of_threads_is_respected() -> None:
-    n_cores = len(os.sched_getaffinity(0))
+    n_cores = threads.cores()
     given = 1 if n_cores // 2 > 1 else n_cores  # not what it would be by itself
     every = reports("mpi2", **(NO_THREADS | {"OPENBLAS_NUM_THREADS": str(given)}))
     assert [x["threads"] for x in every] == [given] * 2
@@ -100,6 +100,14 @@ def test_ranks_with_several_devices_are_refused(by_rank: list) -> None:
 def test_a_rank_that_cannot_choose_ends_the_job() -> None:
     done = run("mpi2", WORKERS / "report.py", by_rank=[{}, {"MANYBODY_BACKEND": "mip"}], timeout=2 * SOON)
     refused(done, "`MANYBODY_BACKEND` must be one of 'auto', 'serial', 'mpi', 'mesh', got 'mip'. Did you mean 'mpi'?")
+
+
+def test_ranks_that_choose_differently_are_refused() -> None:
+    """As on nodes of which only some have GPUs."""
+    done = run("mpi2", WORKERS / "report.py", by_rank=[{}, {"MANYBODY_BACKEND": "mesh"}], timeout=2 * SOON)
+    refused(
+        done, "of this job choose different back-ends: process 0 mpi, process 1 mesh. Set MANYBODY_BACKEND, the same"
+    )
 
 
 @pytest.mark.parametrize("layout", ["mpi2", "processes2", "processes2-plain"])
