@@ -22,7 +22,7 @@ PARTS = ("efficiency", "memory", "messages", "model")
 RANKS = (1, 2, 8, 64, 1000)
 QUIET = 0.97
 """A round in which every process had so much of its core counts as quiet."""
-MEMORY = {"ansatz": "product", "sites": 64, "alpha": 10, "method": "samples", "chunk_size": 256, "sweep_size": 8}
+MEMORY = {"ansatz": "product", "sites": 64, "alpha": 300, "method": "samples", "chunk_size": 16, "sweep_size": 8}
 
 
 class Case(NamedTuple):
@@ -96,7 +96,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=10, help="rounds that count")
     parser.add_argument("--steps", type=int, default=2, help="steps of each configuration in a round")
     parser.add_argument("--patience", type=float, default=0.0, help="seconds, in all, to wait for idle processors")
-    parser.add_argument("--memory-samples", type=int, default=2048, help="on all ranks")
+    parser.add_argument("--memory-samples", type=int, default=512, help="on all ranks")
     parser.add_argument("--latency-us", type=float, default=2.0, help="of the interconnect of the model")
     parser.add_argument("--bandwidth-gb", type=float, default=25.0, help="GB/s of a node of the model")
     parser.add_argument("--ranks-per-node", type=int, default=64, help="that share this bandwidth")

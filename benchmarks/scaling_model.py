@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a step should take on many ranks: measured constants, and formulas for what grows with the ranks.
 
-A step on R ranks with m samples each, n = R m in all, is the sum of these terms (docs/scaling_model.md):
+A step on R ranks with m samples each, n = R m in all, is the sum of these terms (results: docs/clusters.md):
 
 sampling   fixed + m * per_sample: sampling, local energies, and the derivative of the update; what is fixed is the
            time of the operations of a sweep for hardly any chains

@@ -26,10 +26,14 @@ import numpy as np
 
 from manybody._precision import widen
 from manybody._types import Array, Float
+from manybody.parallel import Comm
 from manybody.parallel.chunk import map_rows
 from manybody.sr.tangent import TangentMap
 
 Path = tuple[str, ...]
+
+_EXCHANGED = 2**20
+"""Entries of the Jacobian that a worker sends at a time."""
 
 
 class Layer(NamedTuple):
@@ -58,11 +62,32 @@ def kernel(tangent: TangentMap) -> Float[Array, "rows rows"]:
     if others:
         partial = comm.pvary(jnp.zeros((n_rows, n_rows)))
         for block in others:  # (samples, parts, ...) of one leaf
-            flat = block.reshape(n_local * n_parts, -1)
-            columns = comm.shard_to_columns(jnp.pad(flat, ((0, 0), (0, -flat.shape[1] % comm.size))))
-            partial = partial + widen(columns @ columns.T)
+            partial = partial + _contracted(comm, block.reshape(n_local * n_parts, -1))
         own = own + comm.psum_scatter(partial).reshape(own.shape)
     return comm.all_gather(_centered(tangent, own)).reshape(n_rows, n_rows)
+
+
+def _contracted(comm: Comm, flat: Float[Array, "rows params"]) -> Float[Array, "all_rows all_rows"]:
+    """This worker's part of rows rows^T: what its share of the columns adds to it, from the rows of all workers.
+
+    Columns change hands some at a time, so that a worker never holds more than its rows of the Jacobian and these.
+    """
+    n_columns = flat.shape[1]
+    width = comm.size * max(1, min(-(-n_columns // comm.size), _EXCHANGED // (flat.shape[0] * comm.size)))
+    if comm.size == 1 or width >= n_columns:
+        columns = comm.shard_to_columns(jnp.pad(flat, ((0, 0), (0, -n_columns % comm.size))))
+        return widen(columns @ columns.T)
+
+    def add(total: Array, number: Array) -> tuple[Array, None]:
+        start = jnp.minimum(number * width, n_columns - width)  # the last block overlaps the one before it
+        block = jax.lax.dynamic_slice_in_dim(flat, start, width, axis=1)
+        is_new = start + jnp.arange(width) >= number * width
+        columns = comm.shard_to_columns(jnp.where(is_new[None], block, jnp.zeros((), block.dtype)))
+        return total + widen(columns @ columns.T), None
+
+    n_rows = flat.shape[0] * comm.size
+    start = comm.pvary(jnp.zeros((n_rows, n_rows)))
+    return jax.lax.scan(add, start, jnp.arange(-(-n_columns // width)))[0]
 
 
 def plan(tangent: TangentMap) -> tuple[dict[Path, Layer], list[int]]:
