@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
 CASES = (("samples", 128, 4, 256, 4096), ("parameters", 32, 1, 4096, 65536))
 SOLVES = (512, 1024, 2048, 4096)
-MESSAGES = (16, 2**15, 2**22)
+MESSAGES = (16, 2**15, 2**20, 2**22, 2**25)
 FEW = 64
 """Samples of the runs that tell how much memory has nothing to do with samples."""
 
@@ -154,6 +154,12 @@ class SideBySide:
             "cpu_s": max(reply["cpu_s"] for reply in replies),
             "share": min(reply["share"] for reply in replies),
         }
+
+
+def patiently(args, worker, method, **arguments):
+    """The result of a call that waits for idle processors."""
+    args.wait()
+    return worker.call(method, **arguments)["result"]
 
 
 # --- times -----------------------------------------------------------------------------------------------------------
@@ -263,15 +269,17 @@ def measure_constants(args):
     Shortest times count: what else happens on the machine only ever makes them longer.
     """
     with start("core 0", "scaling_solves.py", {}, args) as worker:
-        solves = {n: worker.call("measure", n_rows=n, rounds=4)["result"] for n in SOLVES}
+        solves = {n: patiently(args, worker, "measure", n_rows=n, rounds=4) for n in SOLVES}
     with start("2 ranks", "scaling_collectives.py", {}, args) as worker:
-        call = worker.call("call", rounds=50)["result"]
+        call = patiently(args, worker, "call", rounds=50)
         collectives = {
-            kind: {n: worker.call("measure", kind=kind, n_bytes=n, rounds=10)["result"] for n in MESSAGES}
+            kind: {n: patiently(args, worker, "measure", kind=kind, n_bytes=n, rounds=10) for n in MESSAGES}
             for kind in ("allreduce", "allgather", "alltoall")
         }
-    shortest = {kind: {n: x["min_s"] for n, x in entry.items()} for kind, entry in collectives.items()}
-    fits = {kind: model.fit_messages(kind, times, 2) for kind, times in shortest.items()}
+    curves = {
+        kind: [(model.copied_bytes(kind, n, 2), entry["min_s"]) for n, entry in times.items()]
+        for kind, times in collectives.items()
+    }
     cubic, square = model.fit_solve({n: entry["min_s"] for n, entry in solves.items()})
     return {
         "solves": solves,
@@ -280,8 +288,7 @@ def measure_constants(args):
         "cubic": cubic,
         "square": square,
         "network": {
-            "call": max(call for call, _ in fits.values()),
-            "copy": {kind: speed for kind, (_, speed) in fits.items()},
+            "curves": curves,
             "latency": args.latency_us * 1e-6,
             "link": args.bandwidth_gb * 1e9,
             "ranks_per_node": args.ranks_per_node,
@@ -299,7 +306,7 @@ def measure_phases(case, args):
         ("few samples", "core 0", few),
     ):
         with start(place, "scaling_phases.py", options, args) as worker:
-            found[name] = {"samples": options["samples"], **worker.call("measure", rounds=10)["result"]}
+            found[name] = {"samples": options["samples"], **patiently(args, worker, "measure", rounds=10)}
     return found
 
 

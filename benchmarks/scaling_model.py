@@ -7,7 +7,7 @@ sampling   fixed + m * per_sample: sampling, local energies, and the derivative 
            time of the operations of a sweep for hardly any chains
 matrix     own rows of the kernel: m n * per_pair; or the part of S that own samples make: m * per_row
 solve      of n rows (samples) or of P parameters, by every rank for itself
-messages   the collectives, with latency, bandwidth and what a call costs
+messages   the collectives, as measured between two ranks, and between nodes with latency and bandwidth
 
 Waiting for the slowest rank is not in it, nor that cores share the bandwidth of memory.
 """
@@ -65,16 +65,15 @@ class Network(NamedTuple):
     """What connects the ranks.
 
     Attributes:
-        call: seconds that a collective costs, however small.
-        copy: for each kind of collective the bytes per second of a rank among its neighbours on the node.
+        curves: for each kind of collective among neighbours on a node, points (bytes that a rank gets from others,
+            seconds) with bytes ascending: lines between them, and in proportion to the bytes beyond the last.
         latency: seconds until a message arrives at another node.
         link: bytes per second that a node receives.
         ranks_per_node: how many share its link.
         n_small: collectives of a few bytes in a step (energies, acceptance, ...).
     """
 
-    call: float
-    copy: dict[str, float]
+    curves: dict[str, list[tuple[float, float]]]
     latency: float
     link: float
     ranks_per_node: int
@@ -100,26 +99,32 @@ def large_messages(problem, ranks, local):
 def message_time(kind, size, ranks, network):
     """Seconds of a collective into which each rank puts `size` bytes.
 
-    Every rank copies what it gets from its neighbours, as it was measured; between nodes each node receives once what
-    its ranks need. Rounds as in the usual algorithms: reduce-scatter and gather, doubling, pair by pair (R. Thakur,
+    Every rank copies what it gets from others at the speed that was measured; between nodes each node receives once
+    what its ranks need. Rounds as in the usual algorithms: reduce-scatter and gather, doubling, pair by pair (R. Thakur,
     R. Rabenseifner and W. Gropp, Int. J. High Perform. Comput. Appl. 19, 49 (2005)).
     """
     if ranks == 1:
         return 0.0
     doubling = math.ceil(math.log2(ranks))
     elsewhere = max(0.0, 1 - network.ranks_per_node / ranks)  # share of the ranks on other nodes
-    rounds, copied, received = {
-        "allreduce": (2 * doubling, copied_bytes(kind, size, ranks), 2 * size),
-        "allgather": (doubling, copied_bytes(kind, size, ranks), ranks * size),
-        "alltoall": (ranks - 1, copied_bytes(kind, size, ranks), network.ranks_per_node * size),
+    rounds, received = {
+        "allreduce": (2 * doubling, 2 * size),
+        "allgather": (doubling, ranks * size),
+        "alltoall": (ranks - 1, network.ranks_per_node * size),
     }[kind]
     between = rounds * network.latency + elsewhere * received / network.link if elsewhere else 0.0
-    return network.call + copied / network.copy[kind] + between
+    return copy_time(network.curves[kind], copied_bytes(kind, size, ranks)) + between
 
 
 def copied_bytes(kind, size, ranks):
     """Bytes that each rank gets from others in a collective into which each puts `size` bytes."""
     return {"allreduce": 2 * size / ranks, "allgather": size, "alltoall": size / ranks}[kind] * (ranks - 1)
+
+
+def copy_time(curve, n_bytes):
+    """Seconds on a curve of `Network`."""
+    sizes, times = zip(*curve, strict=True)
+    return float(np.interp(n_bytes, sizes, times)) * max(1.0, n_bytes / sizes[-1])
 
 
 def step(problem, costs, network, ranks, local):
@@ -189,18 +194,6 @@ def fit_solve(times):
         misses = [np.linalg.norm(column * x - 1) for column, x in zip(powers.T, alone, strict=True)]
         cubic, square = (alone[0], 0.0) if misses[0] < misses[1] else (0.0, alone[1])
     return float(cubic), float(square)
-
-
-def fit_messages(kind, times, ranks):
-    """(seconds of a call, bytes per second) from the smallest and the largest message.
-
-    Args:
-        kind: the collective.
-        times: dictionary bytes that each rank puts in -> seconds.
-        ranks: number of ranks that took part.
-    """
-    (small, call), (large, slow) = min(times.items()), max(times.items())
-    return call, (copied_bytes(kind, large, ranks) - copied_bytes(kind, small, ranks)) / (slow - call)
 
 
 def others(problem, ranks, local, counted):

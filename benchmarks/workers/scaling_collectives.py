@@ -16,8 +16,10 @@ from scaling_ranks import lead
 import manybody as mb
 from manybody.parallel import SHARD
 
-REPEATS = 20
+MOST_REPEATS = 20
 """Collectives in one call, so that the cost of the call is not theirs."""
+MOST_BYTES = 2**25
+"""All repetitions together, if there are two at least."""
 
 
 def start(options, mark):
@@ -43,13 +45,14 @@ class Collectives:
         What the library does around it (reshaping, and here an addition that makes the next one depend on it) counts.
         """
         collective = self.kinds[kind]
+        repeats = max(2, min(MOST_REPEATS, MOST_BYTES // n_bytes))
 
         def repeat(x):
-            return jax.lax.scan(lambda y, _: (x + 0.5 * collective(y), None), x, length=REPEATS)[0]
+            return jax.lax.scan(lambda y, _: (x + 0.5 * collective(y), None), x, length=repeats)[0]
 
         run = self.comm.spmd(repeat, SHARD, SHARD)
         x = self.comm.scatter(np.ones(self.comm.size * n_bytes // 8))
-        return self._times(lambda: run(x), rounds, REPEATS)
+        return self._times(lambda: run(x), rounds, repeats)
 
     def call(self, rounds):
         """Seconds of a call of a jitted function with one small collective, as the driver makes once a step."""

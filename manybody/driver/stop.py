@@ -40,8 +40,8 @@ class StopOnRequest(Hook):
     Args:
         max_time: seconds, from the making of this hook, after which the run must have ended. It stops early enough for
             a step of twice the longest interval between two steps so far (saving included).
-        signals: which signals ask for it. They are taken over when the run starts, or by `listen`, and given back when
-            it ends. An interrupt (SIGINT) is taken over once: the second ends the process as usual.
+        signals: which signals ask for it. They are taken over when the run starts, and given back when it ends; or
+            from `listen` to `forget`. An interrupt (SIGINT) is taken over once: the second ends the process as usual.
 
     Raises:
         Stopped: from the run.
@@ -55,6 +55,7 @@ class StopOnRequest(Hook):
         self._longest = 0.0
         self._caught: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._for_this_run = False
 
     def listen(self) -> None:
         """Take the signals over from now on (only in the main thread of Python)."""
@@ -75,12 +76,13 @@ class StopOnRequest(Hook):
             raise Stopped(f"stopped after step {driver.step}: {reason or 'another process was asked to'}")
 
     def on_start(self, driver: VMC, target: int) -> None:
+        self._for_this_run = not self._before
         self.listen()
         self._last = None
         try:
             self.check(driver)
         except Stopped:
-            self.forget()
+            self.on_end(driver, None)
             raise
 
     def on_step(self, driver: VMC, record: Record) -> None:
@@ -91,7 +93,8 @@ class StopOnRequest(Hook):
         self.check(driver)
 
     def on_end(self, driver: VMC, error: BaseException | None) -> None:
-        self.forget()
+        if self._for_this_run:
+            self.forget()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame

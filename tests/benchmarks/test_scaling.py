@@ -41,8 +41,13 @@ def scaling():
 
 @pytest.fixture
 def network(model):
-    copy = {"allreduce": 100.0, "allgather": 50.0, "alltoall": 25.0}
-    return model.Network(call=1.0, copy=copy, latency=10.0, link=20.0, ranks_per_node=4, n_small=2)
+    speeds = {"allreduce": 100.0, "allgather": 50.0, "alltoall": 25.0}
+    curves = {kind: [(0.0, 1.0), (1e4, 1.0 + 1e4 / speed)] for kind, speed in speeds.items()}
+    return model.Network(curves, latency=10.0, link=20.0, ranks_per_node=4, n_small=2)
+
+
+def without_messages(network):
+    return network._replace(curves={kind: [(0.0, 0.0), (1.0, 0.0)] for kind in network.curves})
 
 
 @pytest.fixture
@@ -102,7 +107,7 @@ def test_step_in_the_space_of_parameters(model, network, costs):
 
 
 def test_weak_and_strong_efficiency(model, network, costs):
-    free = network._replace(call=0.0, copy=dict.fromkeys(network.copy, float("inf")))
+    free = without_messages(network)
     problem = model.Problem("parameters", sites=2, hidden=3)
     solve = 1e-3 * 9**3 + 1e-2 * 9**2
     weak = model.efficiency(problem, costs, free, 2, 10, weak=True)
@@ -116,8 +121,7 @@ def test_weak_and_strong_efficiency(model, network, costs):
 
 def test_what_breaks_first_is_the_largest_loss(model, network, costs):
     problem = model.Problem("samples", sites=2, hidden=3)
-    quick = network._replace(call=0.0, copy=dict.fromkeys(network.copy, float("inf")))
-    rows = [model.efficiency(problem, costs, quick, ranks, 40, weak=True) for ranks in (1, 2, 4)]
+    rows = [model.efficiency(problem, costs, without_messages(network), ranks, 40, weak=True) for ranks in (1, 2, 4)]
     assert rows[0]["efficiency"] == pytest.approx(1.0)
     assert model.breaks_first(rows) == {"ranks": 2, "term": "solve"}  # 8 times 64 s; the matrix doubles from 200 s
     assert model.breaks_first(rows[:1]) is None
@@ -132,9 +136,9 @@ def test_fit_of_the_solve(model):
     assert steep[1] == 0
 
 
-def test_fit_of_messages(model):
-    assert model.fit_messages("allgather", {0: 0.5, 100: 1.0, 1000: 2.5}, 2) == pytest.approx((0.5, 500.0))
-    assert model.fit_messages("alltoall", {0: 0.5, 1000: 2.5}, 2) == pytest.approx((0.5, 250.0))
+def test_messages_follow_the_measured_curve(model):
+    curve = [(10.0, 1.0), (20.0, 3.0), (40.0, 4.0)]
+    assert [model.copy_time(curve, n) for n in (0, 10, 15, 30, 40, 80)] == pytest.approx([1.0, 1.0, 2.0, 3.5, 4.0, 8.0])
 
 
 def test_counted_messages_are_compared_with_the_formulas(model):

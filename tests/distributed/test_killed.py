@@ -147,8 +147,9 @@ def stop_often(job: Job, numbers: list[signal.Signals], seed: int) -> None:
         line = job.lines() + dice.randrange(0, max(1, (STEPS - job.lines()) // (len(numbers) - i + 1)))
         said = len(job.text)
         code = stop_once(job, number, line, dice.uniform(0.0, 0.03))
-        # A process that is stopped while Python still starts knows nothing of signals, and has said nothing.
-        killed = number == signal.SIGKILL or len(job.text) == said
+        # A process knows no signals while Python starts (it has said nothing) and ends (the result is written).
+        outside = len(job.text) == said or (job.out / "result.json").exists()
+        killed = number == signal.SIGKILL or (outside and code == -number)
         assert code in (-number if killed else TRY_AGAIN, FINISHED), job.text
     assert job.run() == FINISHED, job.text
 

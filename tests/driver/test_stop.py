@@ -89,6 +89,20 @@ def test_a_request_before_the_run():
     with pytest.raises(Stopped):
         run.run(9, hooks=[stop], progress=False)
     assert run.step == 0
+    stop.forget()
+
+
+def test_who_listens_before_the_run_listens_after_it():
+    before = signal.getsignal(signal.SIGTERM)
+    stop = StopOnRequest()
+    stop.listen()
+    run = driver()
+    run.run(2, hooks=[stop], progress=False)
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Stopped, match="after step 2: signal SIGTERM"):
+        stop.check(run)
+    stop.forget()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_time_limit_leaves_room_for_two_steps():
