@@ -100,8 +100,8 @@ def message_time(kind, size, ranks, network):
     """Seconds of a collective into which each rank puts `size` bytes.
 
     Every rank copies what it gets from others at the speed that was measured; between nodes each node receives once
-    what its ranks need. Rounds as in the usual algorithms: reduce-scatter and gather, doubling, pair by pair (R. Thakur,
-    R. Rabenseifner and W. Gropp, Int. J. High Perform. Comput. Appl. 19, 49 (2005)).
+    what its ranks need. Rounds as in the usual algorithms: reduce-scatter and gather, doubling, pair by pair
+    (R. Thakur, R. Rabenseifner and W. Gropp, Int. J. High Perform. Comput. Appl. 19, 49 (2005)).
     """
     if ranks == 1:
         return 0.0
