@@ -19,7 +19,8 @@ from manybody._types import Array, Bool, Int, Int8, Num, PRNGKey
 from manybody.hilbert.arrays import AnyArray, as_integers, max_index, namespace
 from manybody.hilbert.counting import Layout, SumSector, n_configurations
 from manybody.hilbert.drawing import draw_levels
-from manybody.hilbert.ranking import BLOCK, rank, unrank
+from manybody.hilbert.halves import IndexPart
+from manybody.hilbert.ranking import BLOCK, index_parts, rank, unrank
 
 
 class HilbertSpace(abc.ABC):
@@ -56,8 +57,8 @@ class DiscreteSpace(HilbertSpace):
     A *level* numbers the values of one site from 0 in the order of the local basis. A subclass says how many levels
     each site has, how values and levels translate, and which sums of levels are fixed; all else follows here. A space
     with other constraints as well, or one made of others, says so in `has_only_sectors`, and counts, numbers, draws and
-    judges levels in its own way: it replaces `n_states`, `is_indexable`, `rank_levels`, `unrank_levels`, `draw_levels`
-    and `are_legal`, which expect arguments that are checked.
+    judges levels in its own way: it replaces `n_states`, `is_indexable`, `rank_levels`, `unrank_levels`, `index_parts`,
+    `draw_levels` and `are_legal`, which expect arguments that are checked.
 
     States are numbered in lexicographic order of their levels, first site most significant: without sectors this is
     the order of Kronecker products, in a sector the rank among the legal configurations.
@@ -187,6 +188,13 @@ class DiscreteSpace(HilbertSpace):
     def unrank_levels(self, index: Int[AnyArray, "*batch"]) -> Int[AnyArray, "*batch sites"]:
         """Levels, int32 (..., sites), from the indices (...) of an indexable space: the inverse of `rank_levels`."""
         return unrank(self._layout, index)
+
+    def index_parts(self) -> tuple[IndexPart, ...] | None:
+        """Look-ups whose sum is the index of legal levels, in an indexable space; None if it is not such a sum.
+
+        From these the index of a configuration that differs in a few levels follows without the other levels.
+        """
+        return index_parts(self._layout)
 
     def draw_levels(self, key: PRNGKey, n: int) -> Int[Array, "n sites"]:
         """Levels, int32, of `n` random configurations."""

@@ -139,6 +139,9 @@ class Constrained(DiscreteSpace):
         chosen = np.asarray(kept[index]) if isinstance(index, np.ndarray) else constant(kept)[index]
         return self.space.unrank_levels(chosen)
 
+    def index_parts(self) -> None:
+        """None: legal configurations are looked for in a list."""
+
     def draw_levels(self, key: PRNGKey, n: int) -> Int[Array, "n sites"]:
         if self.is_indexable:
             return jnp.asarray(self.unrank_levels(jax.random.randint(key, (n,), 0, self.n_states)))

@@ -10,6 +10,7 @@ from manybody._types import Array, Bool, Int, Int8, PRNGKey
 from manybody.hilbert.arrays import AnyArray, max_index, namespace
 from manybody.hilbert.base import DiscreteSpace
 from manybody.hilbert.counting import SumSector
+from manybody.hilbert.halves import IndexPart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,13 @@ class Doubled(DiscreteSpace):
         n = self.space.n_states
         pair = namespace(index).stack([index // n, index % n], axis=-1)
         return self.space.unrank_levels(pair).reshape(*index.shape, self.size)  # (..., 2, sites) -> (..., 2 * sites)
+
+    def index_parts(self) -> tuple[IndexPart, ...] | None:
+        own = self.space.index_parts()
+        if own is None:
+            return None
+        n, n_sites = self.space.n_states, self.space.size
+        return tuple(p.moved(at * n_sites, 2 * n_sites, n ** (1 - at)) for at in (0, 1) for p in own)
 
     def draw_levels(self, key: PRNGKey, n: int) -> Int[Array, "n sites"]:
         return self.space.draw_levels(key, 2 * n).reshape(n, self.size)

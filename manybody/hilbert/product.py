@@ -15,6 +15,7 @@ from manybody._types import Array, Bool, Int, Int8, PRNGKey
 from manybody.hilbert.arrays import AnyArray, max_index, namespace
 from manybody.hilbert.base import DiscreteSpace
 from manybody.hilbert.counting import SumSector
+from manybody.hilbert.halves import IndexPart
 
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
@@ -110,6 +111,17 @@ class Product(DiscreteSpace):
             parts.append(space.unrank_levels(xp.asarray(index % space.n_states)))
             index = index // space.n_states
         return xp.concatenate(parts[::-1], axis=-1)
+
+    def index_parts(self) -> tuple[IndexPart, ...] | None:
+        parts: list[IndexPart] = []
+        stride = self.n_states
+        for space, sites in zip(self.spaces, self.offsets, strict=True):
+            stride //= space.n_states
+            own = space.index_parts()
+            if own is None:
+                return None
+            parts += [part.moved(sites.start, self.size, stride) for part in own]
+        return tuple(parts)
 
     def draw_levels(self, key: PRNGKey, n: int) -> Int[Array, "n sites"]:
         keys = jax.random.split(key, len(self.spaces))

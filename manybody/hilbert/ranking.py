@@ -9,9 +9,10 @@ there number
 
 with W of `counting` and r the total that the site's sector still has to distribute. Sums of consecutive W are
 differences of their running sums, so one int64 table of (sites, totals) is all that is needed, and the level is found
-back by bisection. Without sectors the same number is a plain mixed-radix one.
+back by bisection. NumPy input is handled by NumPy in a loop over sites, JAX input by the same steps in a scan.
 
-NumPy input is handled by NumPy in a loop over sites, JAX input by the same steps in a scan over sites.
+Without sectors the index is a plain mixed-radix number, and where a table of half of the sites is short it is a sum of
+two look-ups (see `halves`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._types import Array
+from manybody.hilbert import halves
 from manybody.hilbert.arrays import AnyArray, constant
 from manybody.hilbert.counting import Layout, completion_counts, sector_size, site_groups
 
@@ -141,9 +143,7 @@ def _start(xp: ModuleType, table: Tables, zero: AnyArray) -> tuple[AnyArray, Any
     return xp.asarray(table.remaining)[:, None] + zero, xp.asarray(table.ways)[:, None] + zero.astype(table.ways.dtype)
 
 
-def _rank_numpy(layout: Layout, levels: np.ndarray) -> np.ndarray:
-    if not layout.sectors:
-        return levels.astype(np.int64) @ strides(layout)
+def _scan_rank_numpy(layout: Layout, levels: np.ndarray) -> np.ndarray:
     table = tables(layout)
     index = np.empty(len(levels), np.int64)
     for start in range(0, len(levels), BLOCK):
@@ -156,28 +156,20 @@ def _rank_numpy(layout: Layout, levels: np.ndarray) -> np.ndarray:
     return index
 
 
-def _unrank_numpy(layout: Layout, index: np.ndarray) -> np.ndarray:
-    dimensions = np.array(layout.local_dimensions, np.int64)
-    if not layout.sectors:
-        return (index[:, None] // strides(layout) % dimensions).astype(np.int32)
-    table, bits = tables(layout), int(dimensions.max() - 1).bit_length()
-    levels = np.empty((len(index), len(dimensions)), np.int32)
+def _scan_unrank_numpy(layout: Layout, index: np.ndarray) -> np.ndarray:
+    table, bits = tables(layout), (max(layout.local_dimensions) - 1).bit_length()
+    levels = np.empty((len(index), len(layout.local_dimensions)), np.int32)
     for start in range(0, len(index), BLOCK):
         block = index[start : start + BLOCK]
         carry = (*_start(np, table, 0 * block), block)
-        for i in range(len(dimensions)):
+        for i in range(levels.shape[1]):
             carry, levels[start : start + BLOCK, i] = _unrank_site(
                 np, bits, carry, Site(*(field[i, ...] for field in table.sites))
             )
     return levels
 
 
-# Jitted so that a call outside of jit compiles once per space; inside jit it makes no difference.
-@functools.partial(jax.jit, static_argnums=0)
-def _rank_jax(layout: Layout, levels: Array) -> Array:
-    if not layout.sectors:
-        place = constant(strides(layout))
-        return jnp.sum(levels.astype(place.dtype) * place[None], axis=-1)
+def _scan_rank_jax(layout: Layout, levels: Array) -> Array:
     table = jax.tree.map(constant, tables(layout))
     zero = levels[:, 0].astype(table.ways.dtype) * 0
 
@@ -188,11 +180,7 @@ def _rank_jax(layout: Layout, levels: Array) -> Array:
     return carry[-1]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _unrank_jax(layout: Layout, index: Array) -> Array:
-    if not layout.sectors:
-        place, dimensions = constant(strides(layout)), constant(np.array(layout.local_dimensions, np.int64))
-        return (index.astype(place.dtype)[:, None] // place[None] % dimensions[None]).astype(np.int32)
+def _scan_unrank_jax(layout: Layout, index: Array) -> Array:
     table = jax.tree.map(constant, tables(layout))
     index = index.astype(table.ways.dtype)
     bits = (max(layout.local_dimensions) - 1).bit_length()
@@ -201,15 +189,49 @@ def _unrank_jax(layout: Layout, index: Array) -> Array:
     return levels.T  # (samples, sites)
 
 
+# --- the cheapest way -------------------------------------------------------------------------------------------------
+
+
+def _rank(layout: Layout, levels: AnyArray) -> AnyArray:
+    if not layout.sectors:
+        return halves.codes_of(levels, strides(layout))
+    table = halves.halves(layout)
+    if table is not None:
+        return halves.rank(table, levels)
+    return _scan_rank_numpy(layout, levels) if isinstance(levels, np.ndarray) else _scan_rank_jax(layout, levels)
+
+
+def _unrank(layout: Layout, index: AnyArray) -> AnyArray:
+    if not layout.sectors:
+        return halves.digits(index, strides(layout), layout.local_dimensions)
+    table = halves.halves(layout)
+    if table is not None:
+        return halves.unrank(table, layout.local_dimensions, index)
+    return _scan_unrank_numpy(layout, index) if isinstance(index, np.ndarray) else _scan_unrank_jax(layout, index)
+
+
+# Jitted so that a call outside of jit compiles once per space; inside jit it makes no difference.
+_rank_jax = jax.jit(_rank, static_argnums=0)
+_unrank_jax = jax.jit(_unrank, static_argnums=0)
+
+
 def rank(layout: Layout, levels: AnyArray) -> AnyArray:
     """The index of each configuration, int64 (...), from its levels, int32 (..., sites); they must be legal."""
     rows = levels.reshape(-1, levels.shape[-1])
-    index = _rank_numpy(layout, rows) if isinstance(rows, np.ndarray) else _rank_jax(layout, rows)
+    index = (_rank if isinstance(rows, np.ndarray) else _rank_jax)(layout, rows)
     return index.reshape(levels.shape[:-1])
 
 
 def unrank(layout: Layout, index: AnyArray) -> AnyArray:
     """The levels, int32 (..., sites), of the configurations with these indices (...); they must be in range."""
     rows = index.reshape(-1)
-    levels = _unrank_numpy(layout, rows) if isinstance(rows, np.ndarray) else _unrank_jax(layout, rows)
+    levels = (_unrank if isinstance(rows, np.ndarray) else _unrank_jax)(layout, rows)
     return levels.reshape(*index.shape, len(layout.local_dimensions))
+
+
+def index_parts(layout: Layout) -> tuple[halves.IndexPart, ...] | None:
+    """The index as a sum of look-ups, where it is one; the states must be indexable."""
+    if not layout.sectors:
+        return (halves.IndexPart(strides(layout), None),)
+    table = halves.halves(layout)
+    return None if table is None else table.parts

@@ -2,14 +2,28 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manybody.hilbert import SumSector
+from manybody.hilbert import (
+    Blockade,
+    Constrained,
+    DiscreteSpace,
+    Doubled,
+    Fermion,
+    Fock,
+    Product,
+    Qubit,
+    Spin,
+    SumSector,
+    halves,
+)
 from manybody.hilbert.counting import Layout, n_configurations
 from manybody.hilbert.ranking import BLOCK, rank, strides, unrank
 
@@ -35,7 +49,26 @@ def legal_levels(layout: Layout) -> np.ndarray:
     return levels[legal]
 
 
-@given(layouts())
+@pytest.fixture(params=["halves", "scan"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With look-ups, and without: as for more sites than tables are made for."""
+    if request.param == "scan":
+        monkeypatch.setattr(halves, "MAX_CODES", 0)
+    yield from fresh()
+
+
+def fresh() -> Iterator[None]:
+    """Nothing that was remembered before is used, nor remembered afterwards."""
+    halves.halves.cache_clear()
+    jax.clear_caches()
+    yield
+    halves.halves.cache_clear()
+    jax.clear_caches()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the same for all examples
+@given(layout=layouts())
+@pytest.mark.usefixtures("way")
 def test_rank_is_the_place_among_the_legal_configurations(layout: Layout) -> None:
     levels = legal_levels(layout)
     index = np.arange(len(levels))
@@ -48,6 +81,7 @@ def test_strides() -> None:
     np.testing.assert_array_equal(strides(Layout((2, 3, 4), ())), [12, 4, 1])
 
 
+@pytest.mark.usefixtures("way")
 def test_more_configurations_than_a_block() -> None:
     layout = Layout((2,) * 18, (SumSector(tuple(range(18)), 9),))
     index = np.random.default_rng(0).permutation(n_configurations(layout))
@@ -57,6 +91,7 @@ def test_more_configurations_than_a_block() -> None:
     np.testing.assert_array_equal(rank(layout, levels), index)
 
 
+@pytest.mark.usefixtures("way")
 def test_inside_shard_map() -> None:
     """A scan refuses a carry that starts the same on all devices and then varies."""
     layout = Layout((2, 3, 2, 2), (SumSector((0, 3), 1),))
@@ -69,3 +104,31 @@ def test_inside_shard_map() -> None:
 
     spread = jax.jit(jax.shard_map(round_trip, mesh=mesh, in_specs=spec, out_specs=spec))
     np.testing.assert_array_equal(spread(levels), levels)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Spin(5),
+        Spin(6, total_sz=1),
+        Fermion(4, n_per_component=(2, 1), n_components=2),
+        Product(Spin(3), Fock(3, n_max=3, n_particles=2), Spin(2, s=1)),
+        Doubled(Spin(4, total_sz=0)),
+        Product(Doubled(Fock(2, n_max=2)), Qubit(3)),
+    ],
+    ids=repr,
+)
+def test_the_index_is_a_sum_of_parts(space: DiscreteSpace) -> None:
+    levels = np.asarray(space.to_levels(space.all_states()))
+    parts = space.index_parts()
+    assert parts is not None
+    assert all(not np.any((a.place != 0) & (b.place != 0)) for a, b in itertools.combinations(parts, 2))
+    index = sum(part.of_codes(halves.codes_of(levels, part.place)) for part in parts)
+    np.testing.assert_array_equal(index, np.arange(space.n_states))
+
+
+def test_a_list_of_configurations_is_no_sum() -> None:
+    space = Constrained(Spin(4), Blockade(((0, 1), (1, 2))))
+    assert space.index_parts() is None
+    assert Product(space, Spin(1)).index_parts() is None
+    assert Doubled(space).index_parts() is None
