@@ -8,6 +8,7 @@ from manybody.operator.discrete import DiscreteOperator, identity
 from manybody.operator.fermion import FermionOperator
 from manybody.operator.lindblad import Liouvillian
 from manybody.operator.local import LocalOperator
+from manybody.operator.openfermion import from_openfermion, to_openfermion
 from manybody.operator.parts import on_part
 from manybody.operator.pauli import PauliStrings
 
@@ -22,7 +23,9 @@ __all__ = [
     "PauliStrings",
     "boson",
     "fermion",
+    "from_openfermion",
     "identity",
     "on_part",
     "spin",
+    "to_openfermion",
 ]
