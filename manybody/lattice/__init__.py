@@ -5,12 +5,14 @@ from manybody.lattice.base import AbstractLattice, Bonds
 from manybody.lattice.bravais import chain, cubic, honeycomb, kagome, rectangle, square, triangular
 from manybody.lattice.graph import Graph, from_networkx
 from manybody.lattice.lattice import Lattice
+from manybody.lattice.plaquettes import Plaquette
 
 __all__ = [
     "AbstractLattice",
     "Bonds",
     "Graph",
     "Lattice",
+    "Plaquette",
     "chain",
     "cubic",
     "from_networkx",

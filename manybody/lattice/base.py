@@ -13,6 +13,9 @@ from jaxtyping import Complex
 
 from manybody import _checks
 from manybody._types import Float, Int
+from manybody.lattice import plaquettes
+from manybody.lattice._arrays import read_only
+from manybody.lattice.plaquettes import Plaquette
 
 
 class Bonds(NamedTuple):
@@ -53,6 +56,11 @@ class AbstractLattice(abc.ABC):
     @abc.abstractmethod
     def positions(self) -> Float[np.ndarray, "sites dim"]:
         """Cartesian positions of the sites (read-only); `dim` is 0 if the sites have none."""
+
+    @property
+    def periods(self) -> Float[np.ndarray, "periods dim"]:
+        """Vectors that lead from a site to its images, one for each periodic axis (read-only); none by default."""
+        return read_only(np.empty((0, self.positions.shape[1])))
 
     @property
     @abc.abstractmethod
@@ -116,6 +124,32 @@ class AbstractLattice(abc.ABC):
         """
         return self.bond_table(order, kind, images).phases
 
+    def plaquettes(self, kinds: Sequence[str] | None = None) -> tuple[Plaquette, ...]:
+        """The polygons into which the bonds divide a two-dimensional lattice, in the order of their sites.
+
+        The area round an open lattice, and above and below one with a single periodic axis, is none of them. On a
+        torus n_sites - n_bonds + n_plaquettes = 0, and each bond belongs to two of them, or twice to one.
+
+        Args:
+            kinds: bond kinds to draw, instead of nearest neighbours.
+
+        Returns:
+            Plaquettes, which name bonds by their rows in `bonds(images=True)`, or, with `kinds`, by those of the tables
+            `bonds(kind=kind, images=True)` one below the other.
+
+        Raises:
+            ValueError: if the sites do not have two coordinates, bonds cross, or they do not divide a torus into
+                polygons.
+
+        Example:
+            >>> from manybody.lattice import kagome, square
+            >>> square(2, periodic=False).plaquettes()[0].sites
+            array([0, 2, 3, 1])
+            >>> sorted(len(plaquette.bonds) for plaquette in kagome(2).plaquettes())
+            [3, 3, 3, 3, 3, 3, 3, 3, 6, 6, 6, 6]
+        """
+        return plaquettes.plaquettes(self, _checked_kinds(kinds))
+
     def to_networkx(self, order: int = 1) -> nx.Graph:
         """The bonds of one order as a graph with nodes 0 ... n_sites - 1.
 
@@ -156,9 +190,7 @@ class AbstractLattice(abc.ABC):
             >>> chain(4).sublattices().tolist()
             [0, 1, 0, 1]
         """
-        if kinds is not None:
-            listed = not isinstance(kinds, str) and len(kinds) > 0
-            _checks.require(listed, "kinds", "be a sequence of bond kinds", repr(kinds))
+        kinds = _checked_kinds(kinds)
         pairs = self._nearest() if kinds is None else np.concatenate([self.bonds(kind=kind) for kind in kinds])
         colour, clash = self._colour(pairs)
         _checks.require(clash is None, "lattice", "be bipartite", f"bond {clash} within a loop of odd length")
@@ -187,3 +219,12 @@ class AbstractLattice(abc.ABC):
                 colour[site] = depth % 2
         clashes = pairs[colour[pairs[:, 0]] == colour[pairs[:, 1]]]
         return colour, tuple(clashes[0].tolist()) if len(clashes) else None
+
+
+def _checked_kinds(kinds: Sequence[str] | None) -> tuple[str, ...] | None:
+    """A sequence of bond kinds, if it is one."""
+    if kinds is None:
+        return None
+    listed = not isinstance(kinds, str) and len(kinds) > 0
+    _checks.require(listed, "kinds", "be a sequence of bond kinds", repr(kinds))
+    return tuple(kinds)

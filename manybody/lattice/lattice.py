@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from manybody import _checks
 from manybody._types import Float, Int
 from manybody.lattice import bonds
-from manybody.lattice._arrays import real_matrix, tuples
+from manybody.lattice._arrays import read_only, real_matrix, tuples
 from manybody.lattice.base import AbstractLattice, Bonds
 from manybody.lattice.bonds import Rule
 
@@ -118,6 +118,12 @@ class Lattice(AbstractLattice):
     def positions(self) -> Float[np.ndarray, "sites dim"]:
         """Cell origin plus offset, in the order of the sites."""
         return bonds.positions(self)
+
+    @property
+    def periods(self) -> Float[np.ndarray, "periods dim"]:
+        """The primitive vectors times the extent, along the periodic axes."""
+        vectors = np.array(self.extent)[:, None] * np.array(self.basis)
+        return read_only(vectors[np.array(self.periodic)])
 
     @property
     def kinds(self) -> tuple[str, ...]:
