@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.spatial
@@ -52,6 +52,7 @@ class Drawing(NamedTuple):
     vectors: Float[np.ndarray, "bonds 2"]
 
 
+@runtime_checkable
 class Planar(Hashable, Protocol):
     """What is read of a lattice here."""
 
