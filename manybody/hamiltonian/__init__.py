@@ -8,6 +8,7 @@ from manybody.hamiltonian.marshall import marshall
 from manybody.hamiltonian.molecule import molecule
 from manybody.hamiltonian.rydberg import rydberg
 from manybody.hamiltonian.spins import heisenberg, ising, j1j2, xxz
+from manybody.hamiltonian.toric_code import toric_code
 
 __all__ = [
     "aklt",
@@ -26,5 +27,6 @@ __all__ = [
     "ssh",
     "t_j",
     "t_v",
+    "toric_code",
     "xxz",
 ]
