@@ -13,7 +13,9 @@ import scipy.sparse.linalg
 from manybody import _checks
 from manybody._types import Float, Inexact
 from manybody.exact.matrix_free import linear_operator
+from manybody.linalg import lowest_eigenvector
 from manybody.operator import Operator
+from manybody.parallel import threads
 
 Matrix = Any
 """A sparse matrix, or a `LinearOperator`."""
@@ -22,6 +24,7 @@ _DENSE_BELOW = 400
 _MAX_DENSE = 2**14
 _TOLERANCE = 1e-14
 """Relative accuracy of an eigenvalue; that of its state is this over the relative gap."""
+_MAX_STEPS = 400
 
 
 class Spectrum(NamedTuple):
@@ -51,8 +54,9 @@ def spectrum(operator: Operator) -> Spectrum:
 def ground_state(operator: Operator, k: int = 1, *, matrix_free: bool = False) -> Spectrum:
     """The k lowest eigenvalues and eigenvectors of a Hermitian operator.
 
-    Small matrices are diagonalised in full, others by implicitly restarted Lanczos iterations (ARPACK) on the sparse
-    matrix from a fixed start vector, so that the result is reproducible. Multiplets are complete.
+    Small matrices are diagonalised in full; of larger ones the lowest state is found by Lanczos iterations, several by
+    implicitly restarted ones (ARPACK), from a fixed start vector, so that the result is reproducible. Multiplets are
+    complete.
 
     Args:
         operator: Hermitian operator.
@@ -73,7 +77,9 @@ def ground_state(operator: Operator, k: int = 1, *, matrix_free: bool = False) -
     k = _checks.integer(k, "k", minimum=1, maximum=n_states)
     if n_states < _DENSE_BELOW or k > n_states // 4:
         return Spectrum(*scipy.linalg.eigh(operator.to_dense(), subset_by_index=(0, k - 1)))
-    return _lanczos(linear_operator(operator) if matrix_free else operator.to_sparse(), k)
+    matrix = linear_operator(operator) if matrix_free else operator.to_sparse()
+    with threads.single():
+        return _lanczos(matrix, k)
 
 
 def _check_hermitian(operator: Operator) -> None:
@@ -91,14 +97,16 @@ def _lanczos(matrix: Matrix, k: int) -> Spectrum:
     """
     n_states = matrix.shape[0]
     rng = np.random.default_rng(0)
+    if k == 1:
+        return _lowest(matrix, rng.normal(size=n_states).astype(matrix.dtype))
 
     def lowest(operator: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
         start = rng.normal(size=n_states).astype(matrix.dtype)
         return scipy.sparse.linalg.eigsh(operator, n, which="SA", v0=start, tol=_TOLERANCE)
 
     energies, states = _ritz(matrix, lowest(matrix, k)[1])
-    norm = _bound(matrix) if k > 1 else 0.0
-    while k > 1:
+    norm = _bound(matrix)
+    while True:
         rest = scipy.sparse.linalg.LinearOperator(
             matrix.shape,
             lambda x, found=states: matrix @ x + found @ (2 * norm * (found.conj().T @ x)),
@@ -109,6 +117,16 @@ def _lanczos(matrix: Matrix, k: int) -> Spectrum:
             break
         energies, states = _ritz(matrix, np.concatenate([states, state], axis=1))
     return Spectrum(energies[:k], states[:, :k])
+
+
+def _lowest(matrix: Matrix, start: np.ndarray) -> Spectrum:
+    """The lowest state."""
+    energy, state, converged = lowest_eigenvector(
+        lambda x: matrix @ x, start, tolerance=_TOLERANCE, max_steps=_MAX_STEPS
+    )
+    if not converged:  # a tiny gap: restarts keep the Krylov space orthogonal for as long as it takes
+        (energy,), state = scipy.sparse.linalg.eigsh(matrix, 1, which="SA", v0=state, tol=_TOLERANCE)
+    return Spectrum(np.array([energy]), state.reshape(-1, 1))
 
 
 def _bound(matrix: Matrix) -> float:

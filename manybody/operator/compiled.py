@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import jax
@@ -20,7 +20,7 @@ import numpy as np
 from manybody._struct import dataclass, static
 from manybody._types import Array, Inexact, Int, Int8
 from manybody.hilbert import DiscreteSpace
-from manybody.hilbert.local import values_at
+from manybody.hilbert.local import levels_of, values_at
 from manybody.operator.bits import WORD, BitTerms, pack_sites, unpack_sites
 from manybody.operator.matrices import MatrixTerms, Place, local_levels
 
@@ -65,34 +65,85 @@ class CompiledOperator(abc.ABC):
     def change(self, sigma: Int8[Array, "rows sites"], conn: Int[Array, "rows"]) -> tuple[Array, Array]:
         """Sites (rows, changed) and values (rows, changed) of connection number `conn` of each configuration."""
 
+    def changes(self, sigma: Int8[Array, "samples sites"]) -> tuple[Array, Array]:
+        """Sites and values (samples, conn, changed) of all connections."""
+        n_rows, n_conn = sigma.shape[0], self.n_connections
+        conn = jnp.tile(jnp.arange(n_conn, dtype=jnp.int32), n_rows)
+        sites, values = self.change(jnp.repeat(sigma, n_conn, axis=0), conn)
+        shape = (n_rows, n_conn, sites.shape[-1])
+        return sites.reshape(shape), values.reshape(shape)
+
+    def codes(
+        self, space: DiscreteSpace, sigma: Int8[Array, "samples sites"], place: np.ndarray
+    ) -> Int[Array, "samples conn"]:
+        """Mixed-radix numbers, sum(place * level), of all configurations that sigma is connected to.
+
+        Args:
+            space: the space of the operator.
+            sigma: configurations.
+            place: integers (sites,), place values of the digits; 0 for sites that do not count.
+        """
+        levels, weights = space.to_levels(sigma), jnp.asarray(place)
+        sites, values = self.changes(sigma)
+        old = jnp.take_along_axis(levels[:, None, :], sites, axis=-1)
+        moved = levels_of(space, sites, values) - old
+        code = (levels.astype(weights.dtype) * weights[None]).sum(axis=-1, dtype=weights.dtype)
+        return code[:, None] + (moved.astype(weights.dtype) * weights[sites]).sum(axis=-1, dtype=weights.dtype)
+
     def connections(self, sigma: Int8[Array, "samples sites"]) -> Connections:
         """All connections of a batch."""
-        shape = (sigma.shape[0], self.n_connections)
-        conn = jnp.tile(jnp.arange(self.n_connections, dtype=jnp.int32), shape[0])
-        sites, values = self.change(jnp.repeat(sigma, self.n_connections, axis=0), conn)
-        width = sites.shape[1:]  # (samples * conn, changed) -> (samples, conn, changed)
-        return Connections(sites.reshape(shape + width), values.reshape(shape + width), self.elements(sigma))
+        return Connections(*self.changes(sigma), self.elements(sigma))
 
 
-@dataclass
-class _Group:
-    """Sums rows into groups. Rows are sorted by group; with equally many in each the sum is a reshape."""
+class _Layers(NamedTuple):
+    """How rows are put in an order in which those of a group can be added up without looking up where they belong.
 
-    index: Int[Array, "rows"]
-    n_groups: int = static()
-    uniform: bool = static()
+    The first rows of all groups stand first, then the second rows of all that have two, and so on. Groups with more
+    rows have lower numbers, so each layer belongs to the first groups.
 
-    def sum(self, rows: Array) -> Array:
-        """(samples, rows) -> (samples, groups)."""
-        if self.uniform:
-            return rows.reshape(rows.shape[0], self.n_groups, -1).sum(axis=-1)
-        return jax.ops.segment_sum(rows.T, self.index, self.n_groups, indices_are_sorted=True).T
+    Attributes:
+        number: int (groups,), the new number of each group.
+        order: int (rows,), which row stands where; -1 for a row of zeros that fills up.
+        blocks: (layers, groups) of neighbouring layers of the same width.
+    """
+
+    number: np.ndarray
+    order: np.ndarray
+    blocks: tuple[tuple[int, int], ...]
 
 
-def _group(index: np.ndarray, n_groups: int) -> _Group:
-    counts = np.bincount(index, minlength=n_groups)
-    uniform = n_groups > 0 and bool(np.all(counts == counts[0]))
-    return _Group(index.astype(np.int32), n_groups, uniform)
+_MAX_BLOCKS = 8
+"""Different widths of layers; if there are more, groups are filled up to powers of two."""
+
+
+def _in_layers(group: np.ndarray, n_groups: int) -> _Layers:
+    """The layers of rows with these group numbers (rows,)."""
+    count = np.bincount(group, minlength=n_groups)
+    length = count if len(set(count.tolist())) <= _MAX_BLOCKS else 2 ** np.ceil(np.log2(count)).astype(int)
+    by_length = np.argsort(-length, kind="stable")
+    number = np.empty(n_groups, int)
+    number[by_length] = np.arange(n_groups)
+    rows = np.argsort(group, kind="stable")
+    first = np.cumsum(count) - count
+    width = [int(np.sum(length > layer)) for layer in range(int(length.max(initial=0)))]
+    order = [
+        np.where(layer < count[by_length[:w]], rows[np.minimum(first[by_length[:w]] + layer, len(rows) - 1)], -1)
+        for layer, w in enumerate(width)
+    ]
+    blocks = tuple((len(list(same)), w) for w, same in itertools.groupby(width))
+    return _Layers(number, np.concatenate([np.zeros(0, int), *order]), blocks)
+
+
+def _sum_layers(blocks: tuple[tuple[int, int], ...], rows: Callable[[int, int], Array]) -> Array:
+    """Sums over the rows of each group, (samples, groups), of what rows(start, stop) gives, (samples, stop - start)."""
+    total, start = None, 0
+    for layers, width in blocks:
+        stop = start + layers * width
+        part = rows(start, stop)
+        part = part.reshape(part.shape[0], layers, width).sum(axis=1)
+        start = stop
+        total = part if total is None else jnp.concatenate([total[:, :width] + part, total[:, width:]], axis=1)
+    return rows(0, 0) if total is None else total
 
 
 # --- two-level sites --------------------------------------------------------------------------------------------------
@@ -104,18 +155,23 @@ class _Rows:
 
     need: Array
     value: Array
-    sign: Array
+    sign: Array | None  # None if no row has one
     weight: Array
     coupling: Array
+
+    def part(self, start: int, stop: int) -> _Rows:
+        """Some of the rows."""
+        return jax.tree.map(lambda field: field[..., start:stop], self)
 
     def evaluate(self, packed: Array, couplings: Array) -> Array:
         """Packed configurations (samples, words) -> weights of the rows (samples, rows)."""
         legal = jnp.ones((packed.shape[0], self.weight.shape[0]), bool)
         for w in range(self.need.shape[0]):
             legal &= (packed[:, w, None] & self.need[None, w]) == self.value[None, w]
-        negative = _is_odd(packed, self.sign)
         coefficient = _scaled(self.weight, couplings, self.coupling)[None, :]
-        return jnp.where(legal, jnp.where(negative, -coefficient, coefficient), jnp.zeros((), coefficient.dtype))
+        if self.sign is not None:
+            coefficient = jnp.where(_is_odd(packed, self.sign), -coefficient, coefficient)
+        return jnp.where(legal, coefficient, jnp.zeros((), coefficient.dtype))
 
 
 @dataclass
@@ -125,7 +181,7 @@ class BitOperator(CompiledOperator):
     space: DiscreteSpace = static()
     on_diagonal: _Rows
     off_diagonal: _Rows
-    group: _Group
+    blocks: tuple[tuple[int, int], ...] = static()
     sites: Int[Array, "conn changed"]
     flips: Array  # (conn, changed) whether the site flips or only fills up
     couplings: Array
@@ -138,13 +194,27 @@ class BitOperator(CompiledOperator):
         return self.on_diagonal.evaluate(pack(self.space.to_levels(sigma)), self.couplings).sum(axis=-1)
 
     def elements(self, sigma: Array) -> Array:
-        return self.group.sum(self.off_diagonal.evaluate(pack(self.space.to_levels(sigma)), self.couplings))
+        packed = pack(self.space.to_levels(sigma))
+        return _sum_layers(
+            self.blocks, lambda start, stop: self.off_diagonal.part(start, stop).evaluate(packed, self.couplings)
+        )
 
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         sites = self.sites[conn]
         levels = self.space.to_levels(sigma)
         old = jnp.take_along_axis(levels, sites, axis=-1)
         return sites, values_at(self.space, sites, jnp.where(self.flips[conn], 1 - old, old))
+
+    def changes(self, sigma: Array) -> tuple[Array, Array]:
+        old = self.space.to_levels(sigma)[:, self.sites]  # (samples, conn, changed)
+        sites = jnp.broadcast_to(self.sites, old.shape)
+        return sites, values_at(self.space, sites, jnp.where(self.flips[None], 1 - old, old))
+
+    def codes(self, space: DiscreteSpace, sigma: Array, place: np.ndarray) -> Array:
+        weights = jnp.asarray(place)
+        code = (space.to_levels(sigma).astype(weights.dtype) * weights[None]).sum(axis=-1, dtype=weights.dtype)
+        flip = jnp.where(self.flips, weights[self.sites], 0).sum(axis=-1, dtype=weights.dtype)
+        return code[:, None] ^ flip[None]  # the digits of two-level sites are bits
 
 
 def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
@@ -162,14 +232,15 @@ def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
     if space.sectors:
         rows = rows.within(space.sectors)
     diagonal = ~np.any(rows.flip != 0, axis=1)
-    flips, index = np.unique(rows.flip[~diagonal], axis=0, return_inverse=True)
+    flips, group = np.unique(rows.flip[~diagonal], axis=0, return_inverse=True)
+    layers = _in_layers(group.ravel(), len(flips))
+    flips = flips[np.argsort(layers.number)]
     sites, flipped = _pad_sites([unpack_sites(f) for f in flips], space.size)
-    order = np.argsort(index.ravel(), kind="stable")
     return BitOperator(
         space,
         _rows(rows, np.flatnonzero(diagonal)),
-        _rows(rows, np.flatnonzero(~diagonal)[order]),
-        _group(index.ravel()[order], len(flips)),
+        _rows(rows, np.append(np.flatnonzero(~diagonal), -1)[layers.order]),
+        layers.blocks,
         sites,
         flipped,
         np.ones(_n_couplings(terms.coupling)),
@@ -177,8 +248,10 @@ def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
 
 
 def _rows(terms: BitTerms, select: np.ndarray) -> _Rows:
+    """Rows with these numbers; -1 stands for a row of zeros."""
     _, need, value, sign = (np.ascontiguousarray(mask[select].T) for mask in terms.masks)
-    return _Rows(need, value, sign, np.conj(terms.weight[select]), terms.coupling[select])
+    weight = np.where(select >= 0, np.conj(terms.weight[select]), 0)
+    return _Rows(need, value, sign if np.any(sign) else None, weight, terms.coupling[select])
 
 
 def pack(levels: Int[Array, "samples sites"]) -> Array:
@@ -216,6 +289,12 @@ class _Tables:
     coupling: Array  # (rows,)
     string: Array | None  # uint32 (words, rows), None if no row has one
 
+    def part(self, start: int, stop: int) -> _Tables:
+        """Some of the rows."""
+        string = None if self.string is None else self.string[:, start:stop]
+        rows = {name: getattr(self, name)[start:stop] for name in ("sites", "strides", "offset", "coupling")}
+        return self.replace(**rows, string=string)
+
     def evaluate(self, levels: Array, couplings: Array) -> Array:
         """(samples, sites) -> (samples, rows)."""
         index = self.offset[None, :] + (levels[:, self.sites] * self.strides[None]).sum(axis=-1, dtype=jnp.int32)
@@ -231,7 +310,7 @@ class TableOperator(CompiledOperator):
     space: DiscreteSpace = static()
     on_diagonal: _Tables
     off_diagonal: _Tables
-    group: _Group
+    blocks: tuple[tuple[int, int], ...] = static()
     sites: Int[Array, "conn changed"]
     shifts: Int[Array, "conn changed"]
     dimensions: Int[Array, "sites"]
@@ -245,12 +324,21 @@ class TableOperator(CompiledOperator):
         return self.on_diagonal.evaluate(self.space.to_levels(sigma), self.couplings).sum(axis=-1)
 
     def elements(self, sigma: Array) -> Array:
-        return self.group.sum(self.off_diagonal.evaluate(self.space.to_levels(sigma), self.couplings))
+        levels = self.space.to_levels(sigma)
+        return _sum_layers(
+            self.blocks, lambda start, stop: self.off_diagonal.part(start, stop).evaluate(levels, self.couplings)
+        )
 
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         sites = self.sites[conn]
         old = jnp.take_along_axis(self.space.to_levels(sigma), sites, axis=-1)
         new = (old + self.shifts[conn]) % self.dimensions[sites]
+        return sites, values_at(self.space, sites, new)
+
+    def changes(self, sigma: Array) -> tuple[Array, Array]:
+        old = self.space.to_levels(sigma)[:, self.sites]  # (samples, conn, changed)
+        new = (old + self.shifts[None]) % self.dimensions[self.sites][None]
+        sites = jnp.broadcast_to(self.sites, old.shape)
         return sites, values_at(self.space, sites, new)
 
 
@@ -260,10 +348,13 @@ def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
         terms = terms.within(space.sectors)
     dimensions = np.asarray(space.local_dimensions, np.int32)
     rows = [row for place, matrix in terms.terms.items() for row in _shift_rows(place, matrix, dimensions)]
-    changes = sorted({change for change, *_ in rows if change})
+    diagonal, off = [row for row in rows if not row[0]], [row for row in rows if row[0]]
+    changes = sorted({change for change, *_ in off})
     number = {change: i for i, change in enumerate(changes)}
-    diagonal = [row for row in rows if not row[0]]
-    off = sorted((row for row in rows if row[0]), key=lambda row: number[row[0]])
+    layers = _in_layers(np.array([number[change] for change, *_ in off], int), len(changes))
+    changes = [changes[i] for i in np.argsort(layers.number)]
+    zeros = (None, Place((), (), 0), [], np.zeros(1))
+    off = [off[i] if i >= 0 else zeros for i in layers.order]
     sites, moved = _pad_sites([[s for s, _ in change] for change in changes], space.size)
     shifts = np.zeros_like(sites)
     shifts[moved] = [shift for change in changes for _, shift in change]
@@ -271,7 +362,7 @@ def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
         space,
         _tables(diagonal, space.size),
         _tables(off, space.size),
-        _group(np.array([number[row[0]] for row in off], int), len(changes)),
+        layers.blocks,
         sites,
         shifts,
         dimensions,
@@ -335,16 +426,28 @@ class ProjectedOperator(CompiledOperator):
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         return self.inner.change(sigma, conn)
 
+    def changes(self, sigma: Array) -> tuple[Array, Array]:
+        return self.inner.changes(sigma)
+
+    def codes(self, space: DiscreteSpace, sigma: Array, place: np.ndarray) -> Array:
+        return self.inner.codes(space, sigma, place)
+
 
 def connected_are_legal(space: DiscreteSpace, compiled: CompiledOperator, sigma: Array) -> Array:
     """Whether the connections (samples, conn) of configurations lead to legal ones."""
     n_rows, n_conn = sigma.shape[0], compiled.n_connections
     if n_conn == 0:
         return jnp.ones((n_rows, 0), bool)
+    return jnp.asarray(space.contains(connected(sigma, *compiled.changes(sigma))))
+
+
+def connected(sigma: Array, sites: Array, values: Array) -> Array:
+    """Configurations (samples, conn, sites) in which `sites` (samples, conn, changed) got other values."""
+    n_rows, n_conn, width = sites.shape
     parents = jnp.repeat(sigma, n_conn, axis=0)  # (samples * conn, sites)
-    sites, values = compiled.change(parents, jnp.tile(jnp.arange(n_conn, dtype=jnp.int32), n_rows))
-    changed = parents.at[jnp.arange(len(parents))[:, None], sites].set(values, unique_indices=True)
-    return jnp.asarray(space.contains(changed)).reshape(n_rows, n_conn)
+    rows, columns = jnp.arange(len(parents))[:, None], sites.reshape(-1, width)
+    changed = parents.at[rows, columns].set(values.reshape(-1, width), unique_indices=True)
+    return changed.reshape(n_rows, n_conn, sigma.shape[1])
 
 
 # --- shared -----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +13,7 @@ import scipy.sparse
 from manybody import _checks
 from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
-from manybody.hilbert.local import levels_at, levels_of
-from manybody.operator.compiled import CompiledOperator
+from manybody.operator.compiled import CompiledOperator, connected
 
 _BLOCK = 2**17
 """Matrix elements, zeros included, that are computed at a time: their configurations stay in the cache."""
@@ -51,11 +49,7 @@ def matrix_rows(space: DiscreteSpace, compiled: CompiledOperator, index: Array) 
     Columns of zero elements mean nothing.
     """
     sigma = space.index_to_states(index)
-    n_rows, n_conn = sigma.shape[0], compiled.n_connections
-    conn = jnp.tile(jnp.arange(n_conn, dtype=jnp.int32), n_rows)
-    parents = jnp.repeat(sigma, n_conn, axis=0)  # (rows * conn, sites)
-    sites, values = compiled.change(parents, conn)
-    target = _index_of_changed(space, parents, jnp.repeat(index, n_conn), sites, values).reshape(n_rows, n_conn)
+    target = _index_of_connected(space, compiled, sigma)
     diagonal, elements = compiled.diagonal(sigma), compiled.elements(sigma)
     dtype = np.promote_types(diagonal.dtype, elements.dtype)
     return (
@@ -64,13 +58,11 @@ def matrix_rows(space: DiscreteSpace, compiled: CompiledOperator, index: Array) 
     )
 
 
-def _index_of_changed(space: DiscreteSpace, sigma: Array, index: Array, sites: Array, values: Array) -> Array:
-    """Index (rows,) of configurations number `index` after `sites` (rows, changed) got other values."""
-    dimensions = space.local_dimensions
-    if space.n_states < math.prod(dimensions):
-        rows = jnp.arange(sigma.shape[0])[:, None]
-        return jnp.asarray(space.states_to_index(sigma.at[rows, sites].set(values, unique_indices=True)))
-    # Every choice of levels is legal, so the index is linear in them.
-    place = np.array([math.prod(dimensions[i + 1 :]) for i in range(len(dimensions))], np.int32)
-    moved = levels_of(space, sites, values) - levels_at(space, sigma, sites)
-    return index.astype(jnp.int32) + (jnp.asarray(moved) * jnp.asarray(place)[sites]).sum(axis=-1, dtype=jnp.int32)
+def _index_of_connected(space: DiscreteSpace, compiled: CompiledOperator, sigma: Array) -> Array:
+    """Indices (rows, conn) of what configurations are connected to."""
+    if compiled.n_connections == 0:
+        return jnp.zeros((sigma.shape[0], 0), jnp.int32)
+    parts = space.index_parts()
+    if parts is None:
+        return jnp.asarray(space.states_to_index(connected(sigma, *compiled.changes(sigma))))
+    return sum(part.of_codes(compiled.codes(space, sigma, part.place)) for part in parts)

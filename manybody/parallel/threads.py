@@ -8,6 +8,7 @@ takes twenty times as long.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import zlib
@@ -31,6 +32,11 @@ def share_cores(comm: Comm) -> None:
     cores = np.unpackbits(np.bitwise_or.reduce(neighbours[:, 4:], axis=0)).sum()
     if not cluster.says_threads():
         threadpoolctl.threadpool_limits(limits=max(1, int(cores) // len(neighbours)), user_api="blas")
+
+
+def single() -> contextlib.AbstractContextManager[object]:
+    """Within it linear algebra uses one thread: for work on vectors, which waits for memory."""
+    return threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
 
 def count() -> int:
