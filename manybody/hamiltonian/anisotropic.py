@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from manybody import _checks
-from manybody.hamiltonian.hopping import numbers
+from manybody.hamiltonian.hopping import bond_directions, numbers
 from manybody.hamiltonian.spins import check_space, untwisted_bonds
 from manybody.hilbert import DiscreteSpace
 from manybody.lattice import AbstractLattice
-from manybody.operator import DiscreteOperator, LocalOperator, identity
+from manybody.operator import DiscreteOperator, LocalOperator
+from manybody.operator.discrete import make_operator
 from manybody.operator.spin import spin_matrices
 
 AXES = ("x", "y", "z")
@@ -36,46 +36,52 @@ def kitaev(space: DiscreteSpace, lattice: AbstractLattice, *, K: Any = 1.0) -> D
     check_space(space, lattice)
     missing = [axis for axis in AXES if axis not in lattice.kinds]
     _checks.require(not missing, "lattice", 'have bonds of the kinds "x", "y" and "z"', lattice.kinds)
-    _checks.require(np.shape(K) in ((), (3,)), "K", "be one number, or three for the x, y and z-bonds", np.shape(K))
-    values = [K, K, K] if np.ndim(K) == 0 else list(K)
-    total = identity(space) * 0.0
-    for a, axis in enumerate(AXES):
-        total = total + values[a] * _on_bonds(space, untwisted_bonds(lattice, kind=axis), functools.partial(_ising, a))
-    return total
+    values = numbers(K, "K")
+    _checks.require(values.shape in ((), (3,)), "K", "be one number, or three for the x, y and z-bonds", values.shape)
+    terms = [
+        (bond, np.kron(*(spin_matrices(space.local_dimensions[site])[a] for site in bond)), a if values.ndim else 0)
+        for a, axis in enumerate(AXES)
+        for bond in untwisted_bonds(lattice, kind=axis)
+    ]
+    return _sum(space, terms, values.reshape(-1))
 
 
 def dzyaloshinskii_moriya(
-    space: DiscreteSpace, lattice: AbstractLattice, *, D: Any = (0.0, 0.0, 1.0), kind: str | None = None
+    space: DiscreteSpace,
+    lattice: AbstractLattice,
+    *,
+    D: Any = (0.0, 0.0, 1.0),
+    kind: str | None = None,
+    images: bool = False,
 ) -> DiscreteOperator:
     """Antisymmetric exchange sum over bonds of D . (S_i x S_j), for any spin.
 
-    A bond i-j has i < j. On a periodic lattice where the bond leads backwards across the boundary, that is where its
-    vector is opposite to the one that its kind has elsewhere, D changes its sign, so that the sum is translation
-    invariant: bonds count in the direction whose first non-zero Cartesian component is positive.
+    The first of the two spins is where the bond begins, and so that the sum is invariant under translations, bonds
+    count in the direction whose first non-zero Cartesian component is positive; on lattices without positions from the
+    lower to the higher site. Source: T. Moriya, Phys. Rev. 120, 91 (1960).
 
     Args:
         space: spins.
         lattice: its bonds between nearest neighbours, or of one kind.
         D: vector (3,), or one for each bond (n_bonds, 3).
         kind: name of a bond kind of the lattice.
+        images: keep the winding images of bonds on lattices of extent 2.
 
     Raises:
         ValueError: if the space does not fit the lattice, or D has another shape.
     """
     check_space(space, lattice)
-    bonds = untwisted_bonds(lattice, kind=kind)
-    shape = np.shape(D)
-    _checks.require(shape in ((3,), (len(bonds), 3)), "D", f"have shape (3,) or ({len(bonds)}, 3)", shape)
-    direction = _directions(lattice.bond_vectors(kind=kind))
-    total = identity(space) * 0.0
-    for a in range(3):
-        b, c = (a + 1) % 3, (a + 2) % 3
-        terms = [(bond, sign * _cross(space, bond, b, c)) for bond, sign in zip(bonds, direction, strict=True)]
-        if len(shape) == 2:
-            total = total + LocalOperator(space, terms, numbers(D[:, a]))
-        else:
-            total = total + D[a] * LocalOperator(space, terms)
-    return total
+    bonds = untwisted_bonds(lattice, kind=kind, images=images)
+    values = numbers(D, "D")
+    must = f"have shape (3,) or ({len(bonds)}, 3)"
+    _checks.require(values.shape in ((3,), (len(bonds), 3)), "D", must, values.shape)
+    direction = bond_directions(lattice.bond_vectors(kind=kind, images=images))
+    terms = [
+        (bond, sign * _cross(space, bond, a), a + (3 * number if values.ndim == 2 else 0))
+        for number, (bond, sign) in enumerate(zip(bonds, direction, strict=True))
+        for a in range(3)
+    ]
+    return _sum(space, terms, values.reshape(-1))
 
 
 def bilinear_biquadratic(
@@ -124,9 +130,15 @@ def _on_bonds(space: DiscreteSpace, bonds: list, matrix: Callable[[tuple, tuple]
     return LocalOperator(space, [(bond, matrix(spins(bond[0]), spins(bond[1]))) for bond in bonds])
 
 
-def _ising(axis: int, one: tuple, two: tuple) -> np.ndarray:
-    """S^a S^a."""
-    return np.kron(one[axis], two[axis])
+def _sum(
+    space: DiscreteSpace, terms: Sequence[tuple[Sequence[int], np.ndarray, int]], couplings: Any
+) -> DiscreteOperator:
+    """Sum of couplings[number] matrix over (sites, matrix, number), checked as a whole to stay in the space."""
+
+    def build(module: Any, first: Any) -> Any:
+        return module.concatenate(first, [module.from_matrix(first, tuple(s), m, number) for s, m, number in terms])
+
+    return make_operator(space, build, couplings)
 
 
 def _exchange(one: tuple, two: tuple) -> np.ndarray:
@@ -134,15 +146,8 @@ def _exchange(one: tuple, two: tuple) -> np.ndarray:
     return np.sum([np.kron(a, b) for a, b in zip(one, two, strict=True)], axis=0).real
 
 
-def _cross(space: DiscreteSpace, bond: list, b: int, c: int) -> np.ndarray:
-    """S^b_i S^c_j - S^c_i S^b_j."""
+def _cross(space: DiscreteSpace, bond: Sequence[int], axis: int) -> np.ndarray:
+    """(S_i x S_j)^a = S^b_i S^c_j - S^c_i S^b_j with (a, b, c) in cyclic order."""
     one, two = (spin_matrices(space.local_dimensions[site]) for site in bond)
+    b, c = (axis + 1) % 3, (axis + 2) % 3
     return np.kron(one[b], two[c]) - np.kron(one[c], two[b])
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    """+1 for bonds (bonds, dim) whose first non-zero component is positive, -1 for the others."""
-    scale = 1e-9 * np.max(np.abs(vectors), initial=1.0)
-    significant = np.where(np.abs(vectors) > scale, vectors, 0.0)
-    first = np.argmax(significant != 0, axis=1)
-    return np.sign(significant[np.arange(len(vectors)), first])

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from manybody import _checks
-from manybody.hamiltonian.hopping import amplitudes, check_fermions, hopping, per_site
-from manybody.hilbert import Fock, Product
+from manybody.hamiltonian.hopping import amplitudes, bond_directions, check_fermions, hopping, is_traced, per_site
+from manybody.hilbert import Constrained, DiscreteSpace, Fock, Product
 from manybody.lattice import AbstractLattice
 from manybody.operator import DiscreteOperator, FermionOperator, LocalOperator, on_part
 from manybody.operator.boson import annihilation_matrix
 
 
 def bose_hubbard(
-    space: Fock,
+    space: DiscreteSpace,
     lattice: AbstractLattice,
     *,
     t: Any = 1.0,
@@ -27,7 +27,7 @@ def bose_hubbard(
     """Bose-Hubbard model -t sum_<ij> (b_i^dag b_j + h.c.) + U/2 sum_i n_i (n_i - 1) - mu sum_i n_i.
 
     Args:
-        space: `Fock`, one site per site of the lattice.
+        space: `Fock`, one site per site of the lattice; it may be constrained.
         lattice: its bonds.
         t: hopping; a number, a list for neighbours of order 1, 2, ..., or an array with one for each bond.
         U: repulsion; a number, or an array with one for each site.
@@ -38,8 +38,7 @@ def bose_hubbard(
         TypeError: if it is no space of bosons.
         ValueError: if the space does not fit the lattice, or there are not as many couplings as bonds or sites.
     """
-    _checks.require_type(space, Fock, "space")
-    n = _check_size(space, lattice)
+    n = _check_bosons(space, lattice)
     bonds = amplitudes(lattice, t, images)
     lower = [annihilation_matrix(d) for d in space.local_dimensions]
     hops = []
@@ -51,7 +50,7 @@ def bose_hubbard(
     pairs = [((i,), m @ (m - np.eye(len(m))) / 2) for i, m in enumerate(counts)]
     number, values = per_site(U, n, "U")
     total = total + LocalOperator(space, pairs, couplings=values[number])
-    if np.any(mu):
+    if is_traced(mu) or np.any(mu):
         number, values = per_site(mu, n, "mu")
         total = total - LocalOperator(space, [((i,), m) for i, m in enumerate(counts)], couplings=values[number])
     return total
@@ -88,7 +87,10 @@ def ssh(
 ) -> DiscreteOperator:
     """Su-Schrieffer-Heeger model -sum (t - alpha (x_j - x_i)) (c_is^dag c_js + h.c.) + omega sum b_i^dag b_i.
 
-    The displacement is x = b + b^dag, and i, j the sites of a bond in its direction.
+    The displacement is x = b + b^dag. A bond leads from i to j in the direction whose first non-zero Cartesian
+    component is positive, also across a periodic boundary, so that the sum is invariant under translations; on lattices
+    without positions from the lower to the higher site. Source: W. P. Su, J. R. Schrieffer and A. J. Heeger, Phys. Rev.
+    B 22, 2099 (1980), here with an independent oscillator on each site.
 
     Args:
         space: `Product(Fermion, Fock)`, an orbital (of any number of components) and an oscillator for each site.
@@ -106,11 +108,12 @@ def ssh(
     fermions = space.spaces[0]
     kinetic = on_part(hopping(fermions, amplitudes(lattice, t, images), n, n_components), space, 0)
     bonds = amplitudes(lattice, 1.0, images)
+    direction = bond_directions(lattice.bond_vectors(images=images))
     stretched = []
-    for number, (i, j) in enumerate(bonds.sites.tolist()):
+    for number, ((i, j), sign) in enumerate(zip(bonds.sites.tolist(), direction, strict=True)):
         one = bonds._replace(sites=bonds.sites[[number]], phases=bonds.phases[[number]], number=np.zeros(1, int))
         hop = on_part(hopping(fermions, one, n, n_components), space, 0)
-        stretched.append(hop @ (_displacement(space, j) - _displacement(space, i)))
+        stretched.append(sign * hop @ (_displacement(space, j) - _displacement(space, i)))
     return -kinetic + alpha * sum(stretched) + omega * _quanta(space, n)
 
 
@@ -132,12 +135,13 @@ def _check_phonons(space: Product, lattice: AbstractLattice) -> tuple[int, int]:
     _checks.require_type(space, Product, "space")
     _checks.require(len(space.spaces) == 2, "space", "be a product of two: Fermion and Fock", space)
     fermions = check_fermions(space.spaces[0], lattice)
-    _checks.require_type(space.spaces[1], Fock, "space")
-    _check_size(space.spaces[1], lattice)
+    _check_bosons(space.spaces[1], lattice)
     return fermions.n_orbitals, fermions.n_components
 
 
-def _check_size(space: Fock, lattice: AbstractLattice) -> int:
+def _check_bosons(space: DiscreteSpace, lattice: AbstractLattice) -> int:
+    """Number of sites."""
+    _checks.require_type(space.space if isinstance(space, Constrained) else space, Fock, "space")
     _checks.require_type(lattice, AbstractLattice, "lattice")
     _checks.require(
         space.size == lattice.n_sites, "space", f"have {lattice.n_sites} sites like the lattice", space.size

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from manybody.hamiltonian.hopping import amplitudes, check_fermions, densities, hopping, per_site
+from manybody.hamiltonian.hopping import amplitudes, check_fermions, densities, hopping, is_traced, per_site
 from manybody.hilbert import DiscreteSpace
 from manybody.lattice import AbstractLattice
 from manybody.operator import DiscreteOperator
@@ -45,7 +45,7 @@ def hubbard(
     site = np.arange(n)
     number, values = per_site(U, n, "U")
     total = -kinetic + densities(space, np.stack([site, site + n], axis=1), number, values)
-    return total - _number(space, n, 2, mu) if np.any(mu) else total
+    return total - _number(space, n, 2, mu) if is_traced(mu) or np.any(mu) else total
 
 
 def t_v(

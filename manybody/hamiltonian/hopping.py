@@ -47,18 +47,19 @@ def amplitudes(lattice: AbstractLattice, t: Any, images: bool, name: str = "t") 
         ValueError: if there are not as many numbers as bonds.
     """
     _checks.require_type(lattice, AbstractLattice, "lattice")
+    values = numbers(t, name)
     if isinstance(t, (list, tuple)):
         tables = [lattice.bond_table(order, images=images) for order in range(1, len(t) + 1)]
         _checks.require(len(tables) > 0, name, "name at least one amplitude", t)
         number = np.repeat(np.arange(len(tables)), [len(table.sites) for table in tables])
         sites, phases = (np.concatenate([getattr(x, field) for x in tables]) for field in ("sites", "phases"))
-        return Amplitudes(sites, phases, number, numbers(t))
+        return Amplitudes(sites, phases, number, values)
     table = lattice.bond_table(images=images)
     n_bonds = len(table.sites)
-    if np.ndim(t) == 0:
-        return Amplitudes(table.sites, table.phases, np.zeros(n_bonds, int), numbers([t]))
-    _checks.require(np.shape(t) == (n_bonds,), name, f"be one number, or {n_bonds} for the bonds", np.shape(t))
-    return Amplitudes(table.sites, table.phases, np.arange(n_bonds), numbers(t))
+    if values.ndim == 0:
+        return Amplitudes(table.sites, table.phases, np.zeros(n_bonds, int), values[None])
+    _checks.require(values.shape == (n_bonds,), name, f"be one number, or {n_bonds} for the bonds", values.shape)
+    return Amplitudes(table.sites, table.phases, np.arange(n_bonds), values)
 
 
 def hopping(space: DiscreteSpace, bonds: Amplitudes, n_orbitals: int, n_components: int) -> DiscreteOperator:
@@ -116,18 +117,39 @@ def per_site(value: Any, n_sites: int, name: str) -> tuple[np.ndarray, Any]:
     Raises:
         ValueError: if there are not as many as sites.
     """
-    if np.ndim(value) == 0:
-        return np.zeros(n_sites, int), numbers([value])
-    shape = np.shape(value)
-    _checks.require(shape == (n_sites,), name, f"be one number, or {n_sites} for the sites", shape)
-    return np.arange(n_sites), numbers(value)
+    values = numbers(value, name)
+    if values.ndim == 0:
+        return np.zeros(n_sites, int), values[None]
+    _checks.require(values.shape == (n_sites,), name, f"be one number, or {n_sites} for the sites", values.shape)
+    return np.arange(n_sites), values
 
 
-def numbers(values: Any) -> Any:
-    """An array of couplings; NumPy's unless some are traced, because JAX would compile for each number of them."""
-    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(values)):
-        return jnp.stack(values) if isinstance(values, (list, tuple)) else values
+def numbers(values: Any, name: str) -> Any:
+    """An array of couplings; NumPy's unless some are traced, because JAX would compile for each number of them.
+
+    Raises:
+        TypeError: if they are not real numbers.
+    """
+    real = not any(isinstance(x, (str, complex)) or np.iscomplexobj(x) for x in jax.tree.leaves(values))
+    if not real:
+        cure = "Phases are those of a twisted lattice, or of a FermionOperator."
+        raise TypeError(_checks.requirement(name, "be real", repr(values), cure))
+    if is_traced(values):
+        return jnp.asarray(values, jax.dtypes.canonicalize_dtype(float))
     return np.asarray(values, float)
+
+
+def is_traced(values: Any) -> bool:
+    """Whether some of the numbers are not known while a function is compiled."""
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(values))
+
+
+def bond_directions(vectors: np.ndarray) -> np.ndarray:
+    """+1 for bonds (bonds, dim) whose first non-zero component is positive, or that have none; -1 for the others."""
+    scale = 1e-9 * np.max(np.abs(vectors), initial=1.0)
+    sign = np.sign(np.where(np.abs(vectors) > scale, vectors, 0.0))
+    # the first component that is not 0 outweighs all behind it
+    return np.where(sign @ 3.0 ** -np.arange(vectors.shape[1]) < 0, -1.0, 1.0)
 
 
 def _real(phases: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from manybody.hilbert.counting import SumSector
 from manybody.hilbert.doubled import Doubled
 from manybody.hilbert.fermion import Fermion
 from manybody.hilbert.fock import Fock
-from manybody.hilbert.predicates import Blockade, Parity
+from manybody.hilbert.predicates import Blockade, NoDoubleOccupation, Parity
 from manybody.hilbert.product import Product
 from manybody.hilbert.qubit import Qubit
 from manybody.hilbert.spin import Spin
@@ -20,6 +20,7 @@ __all__ = [
     "Fermion",
     "Fock",
     "HilbertSpace",
+    "NoDoubleOccupation",
     "Parity",
     "Product",
     "Qubit",

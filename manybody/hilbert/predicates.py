@@ -53,6 +53,39 @@ class Blockade:
 
 
 @dataclasses.dataclass(frozen=True)
+class NoDoubleOccupation:
+    """No orbital holds fermions of two components: the space of the t-J model.
+
+    Example:
+        >>> from manybody.hilbert import Constrained, Fermion, NoDoubleOccupation
+        >>> electrons = Fermion(4, n_per_component=(2, 1), n_components=2)
+        >>> electrons.n_states, Constrained(electrons, NoDoubleOccupation(4)).n_states
+        (24, 12)
+
+    Attributes:
+        n_orbitals: number of orbitals; the modes are all of them for the first component, then for the second, ....
+
+    Raises:
+        TypeError: if it is not an integer.
+        ValueError: if it is below 1, or the modes of a configuration are no multiple of it.
+    """
+
+    n_orbitals: int
+
+    def __post_init__(self) -> None:
+        """Validate and store a plain integer."""
+        object.__setattr__(self, "n_orbitals", integer(self.n_orbitals, "n_orbitals", minimum=1))
+
+    def __call__(self, sigma: Int8[Array, "batch sites"]) -> Bool[Array, "batch"]:
+        """Tell for which configurations it holds."""
+        n_modes = sigma.shape[-1]
+        must = f"divide the number of modes ({n_modes})"
+        require(n_modes % self.n_orbitals == 0, "n_orbitals", must, self.n_orbitals)
+        occupied = jnp.reshape(sigma > 0, (*sigma.shape[:-1], -1, self.n_orbitals))  # (batch, components, orbitals)
+        return jnp.all(occupied.sum(axis=-2) <= 1, axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Parity:
     """The sum of levels on each of some sets of sites is even, or odd: gauge constraints.
 

@@ -10,7 +10,7 @@ import pytest
 
 import manybody as mb
 from manybody.hamiltonian import bose_hubbard, holstein, hubbard, ssh, t_j, t_v
-from manybody.hilbert import Constrained, Fermion, Fock, Product, Spin
+from manybody.hilbert import Constrained, Fermion, Fock, NoDoubleOccupation, Product, Spin
 from tests.operator.jordan_wigner import annihilation
 
 C = functools.cache(annihilation)
@@ -112,15 +112,11 @@ def test_t_v_is_xxz():
     assert fermions - 4 + 7 / 4 == pytest.approx(spins)
 
 
-def single_occupation(sigma):
-    return ~((sigma[:, :4] == 1) & (sigma[:, 4:] == 1)).any(axis=-1)
-
-
 @pytest.mark.parametrize("name", ["chain", "open", "triangle"])
 def test_t_j(name):
     lattice = LATTICES[name]
     free = Fermion(4, n_components=2)
-    space = Constrained(free, single_occupation)
+    space = Constrained(free, NoDoubleOccupation(4))
     operator = t_j(space, lattice, t=1.1, J=0.6)
     expected = -1.1 * (hops(lattice, 8) + hops(lattice, 8, 4))
     for i, j in lattice.bonds():
@@ -135,7 +131,7 @@ def test_t_j(name):
 
 def test_half_filled_t_j_is_heisenberg():
     lattice = mb.lattice.chain(4)
-    space = Constrained(Fermion(4, n_per_component=(2, 2), n_components=2), single_occupation)
+    space = Constrained(Fermion(4, n_per_component=(2, 2), n_components=2), NoDoubleOccupation(4))
     ground = mb.exact.ground_state(t_j(space, lattice, J=1.0)).energies[0]
     spins = mb.exact.ground_state(mb.hamiltonian.heisenberg(Spin(4, total_sz=0), lattice)).energies[0]
     assert ground == pytest.approx(spins - 1.0)

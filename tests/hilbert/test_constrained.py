@@ -19,6 +19,7 @@ from manybody.hilbert import (
     Doubled,
     Fermion,
     Fock,
+    NoDoubleOccupation,
     Parity,
     Product,
     Qubit,
@@ -251,6 +252,19 @@ def test_parity_by_brute_force() -> None:
     np.testing.assert_array_equal(even, signs[:, [0, 1, 3]].prod(axis=1) == 1)
 
 
+def test_no_double_occupation_by_brute_force() -> None:
+    """Of two and of three components; 3^n states of n sites of electrons, and multinomials at fixed numbers."""
+    for n_components in (2, 3):
+        space = Fermion(3, n_components=n_components)
+        every = space.all_states()
+        single = [all(sum(row[i::3]) <= 1 for i in range(3)) for row in every.tolist()]
+        np.testing.assert_array_equal(jax.jit(NoDoubleOccupation(3))(jnp.asarray(every)), single)
+        assert Constrained(space, NoDoubleOccupation(3)).n_states == (n_components + 1) ** 3
+    holes = Fermion(6, n_per_component=(2, 3), n_components=2)
+    assert Constrained(holes, NoDoubleOccupation(6)).n_states == 60  # 6! / (2! 3! 1!)
+    assert NoDoubleOccupation(np.int64(6)) == NoDoubleOccupation(6) != NoDoubleOccupation(3)
+
+
 @unchecked
 def test_predicates_may_be_written_in_any_way() -> None:
     pairs, sets = [(0, 1), (3, 1), (0, 4)], [(0, 3, 2), (1,), (3, 4)]
@@ -326,6 +340,13 @@ def test_errors(arguments: tuple, error: type[Exception], message: str) -> None:
         (lambda: Blockade([(1, 1)]), ValueError, "`pairs` must name each site of an entry once, got (1, 1)."),
         (lambda: Blockade([(0, -1)]), ValueError, "`pairs` must satisfy 0 <= pairs, got -1."),
         (lambda: Blockade([(0, 1.0)]), TypeError, "`pairs` must be an integer, got float (1.0)."),
+        (lambda: NoDoubleOccupation(2.0), TypeError, "`n_orbitals` must be an integer, got float (2.0)."),
+        (lambda: NoDoubleOccupation(0), ValueError, "`n_orbitals` must satisfy 1 <= n_orbitals, got 0."),
+        (
+            lambda: Constrained(Fermion(4, n_components=2), NoDoubleOccupation(3)),
+            ValueError,
+            "`n_orbitals` must divide the number of modes (8), got 3.",
+        ),
         (lambda: Parity(4, [(0, 1)]), TypeError, "`space` must be a DiscreteSpace, got int (4)."),
         (lambda: Parity(Qubit(4), []), ValueError, "`sets` must have an entry or more, got none."),
         (lambda: Parity(Qubit(4), [()]), ValueError, "`sets` must name each site of an entry once, got ()."),
