@@ -131,6 +131,8 @@ class MatrixTerms:
 
         What is removed is what rounding has left of cancellations.
         """
+        if not any(self._leads_out(sector, 0.0) for sector in sectors):
+            return self
         kept = []
         for place, matrix in self.as_irreducible().terms.items():
             stays = np.ones(matrix.shape, bool)
@@ -147,13 +149,18 @@ class MatrixTerms:
 
     def is_hermitian(self) -> bool:
         """Whether the terms of every coupling are Hermitian."""
+        if not self.add(self.adjoint().scale(-1.0), 0).terms:
+            return True
         mine, theirs = self.as_irreducible(), self.adjoint().as_irreducible()
         return _largest(mine.add(theirs.scale(-1.0), 0)) <= 1e-12 * _largest(mine)
 
     def leaves_sector(self, sector: SumSector) -> bool:
         """Whether some term changes the sum of the levels on the sites of a sector."""
-        negligible = 1e-12 * _largest(self)
-        for place, matrix in self.as_irreducible().terms.items():
+        return self._leads_out(sector, 0.0) and self.as_irreducible()._leads_out(sector, 1e-12 * _largest(self))
+
+    def _leads_out(self, sector: SumSector, negligible: float) -> bool:
+        """Whether an element of some matrix, cancelled by others or not, changes the sum of a sector."""
+        for place, matrix in self.terms.items():
             charge = self._charge(place.sites, sector.sites)
             if np.any((np.abs(matrix) > negligible) & (charge[:, None] != charge[None, :])):
                 return True

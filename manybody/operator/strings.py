@@ -25,7 +25,7 @@ def pauli_rows(n_sites: int, letters: np.ndarray, coupling: np.ndarray, weight: 
     n_y = (letters == 2).sum(axis=1)  # Y|0> = i|1>, Y|1> = -i|0>
     phase = np.array([1, 1j, -1, -1j])[n_y % 4]
     weight = weight * (phase if np.any(n_y % 2) else phase.real)
-    masks = np.stack([_pack(flips), zero, zero, _pack(signs)])
+    masks = np.stack([pack_rows(flips), zero, zero, pack_rows(signs)])
     return merged_rows(n_sites, masks, coupling, weight)
 
 
@@ -62,7 +62,7 @@ def fermion_rows(
     return merged_rows(n_modes, masks, coupling[possible], weight[possible])
 
 
-def _pack(bits: np.ndarray) -> np.ndarray:
+def pack_rows(bits: np.ndarray) -> np.ndarray:
     """bool (rows, sites) as uint32 (rows, words)."""
     n_rows, n_sites = bits.shape
     padded = np.zeros((n_rows, 32 * words(n_sites)), bool)
