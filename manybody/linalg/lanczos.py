@@ -46,8 +46,7 @@ def lowest_eigenvector(
     for vector, alpha, beta in _recurrence(matvec, start):
         diagonal.append(alpha)
         beyond.append(beta)
-        if len(kept) < n_kept:
-            kept.append(vector)
+        kept = [*kept, vector] if len(diagonal) <= n_kept else []
         last = len(diagonal) == max_steps or beta == 0.0
         if last or len(diagonal) % _EVERY == 0:
             value, weights, scale = _ritz(diagonal, beyond[:-1])

@@ -29,7 +29,8 @@ def to_sparse(space: DiscreteSpace, compiled: CompiledOperator) -> scipy.sparse.
     for start in range(0, n_states, n_rows):
         stop = min(start + n_rows, n_states)
         index = np.minimum(np.arange(start, start + n_rows), n_states - 1)  # one static size: compiled once
-        target, element = (np.asarray(a)[: stop - start] for a in matrix_rows(space, compiled, index))
+        rows = _rows(space, compiled, index, space.index_to_states(index))
+        target, element = (np.asarray(a)[: stop - start] for a in rows)
         used = element != 0
         per_row[start + 1 : stop + 1] = used.sum(axis=1)
         columns.append(target[used])
@@ -43,19 +44,22 @@ def to_sparse(space: DiscreteSpace, compiled: CompiledOperator) -> scipy.sparse.
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def matrix_rows(space: DiscreteSpace, compiled: CompiledOperator, index: Array) -> tuple[Array, Array]:
-    """Columns, int32 (rows, 1 + conn), and values of the matrix elements of some rows, the diagonal first.
-
-    Columns of zero elements mean nothing.
-    """
-    sigma = space.index_to_states(index)
-    target = _index_of_connected(space, compiled, sigma)
-    diagonal, elements = compiled.diagonal(sigma), compiled.elements(sigma)
+def _rows(space: DiscreteSpace, compiled: CompiledOperator, index: Array, sigma: Array) -> tuple[Array, Array]:
+    """Columns, int32 (rows, 1 + conn), and values of the matrix elements of some rows, the diagonal first."""
+    diagonal, (target, elements) = compiled.diagonal(sigma), off_diagonal_rows(space, compiled, sigma)
     dtype = np.promote_types(diagonal.dtype, elements.dtype)
     return (
         jnp.concatenate([index[:, None].astype(jnp.int32), target.astype(jnp.int32)], axis=1),
         jnp.concatenate([diagonal[:, None].astype(dtype), elements.astype(dtype)], axis=1),
     )
+
+
+def off_diagonal_rows(space: DiscreteSpace, compiled: CompiledOperator, sigma: Array) -> tuple[Array, Array]:
+    """Columns and values (rows, conn) of the matrix elements in the rows of some configurations, the diagonal apart.
+
+    Columns of zero elements mean nothing.
+    """
+    return _index_of_connected(space, compiled, sigma), compiled.elements(sigma)
 
 
 def _index_of_connected(space: DiscreteSpace, compiled: CompiledOperator, sigma: Array) -> Array:
