@@ -11,6 +11,7 @@ from manybody.operator.local import LocalOperator
 from manybody.operator.openfermion import from_openfermion, to_openfermion
 from manybody.operator.parts import on_part
 from manybody.operator.pauli import PauliStrings
+from manybody.operator.qutip import from_qutip, to_qutip
 from manybody.operator.sparse import from_sparse
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "boson",
     "fermion",
     "from_openfermion",
+    "from_qutip",
     "from_sparse",
     "identity",
     "on_part",
     "spin",
     "to_openfermion",
+    "to_qutip",
 ]
