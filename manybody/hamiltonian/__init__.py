@@ -4,6 +4,7 @@
 from manybody.hamiltonian.anisotropic import aklt, bilinear_biquadratic, dzyaloshinskii_moriya, kitaev
 from manybody.hamiltonian.bosons import bose_hubbard, holstein, ssh
 from manybody.hamiltonian.fermions import hubbard, t_j, t_v
+from manybody.hamiltonian.integrals import Integrals
 from manybody.hamiltonian.marshall import marshall
 from manybody.hamiltonian.molecule import molecule
 from manybody.hamiltonian.rydberg import rydberg
@@ -11,6 +12,7 @@ from manybody.hamiltonian.spins import heisenberg, ising, j1j2, xxz
 from manybody.hamiltonian.toric_code import toric_code
 
 __all__ = [
+    "Integrals",
     "aklt",
     "bilinear_biquadratic",
     "bose_hubbard",

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 
 from manybody import _checks
-from manybody.hamiltonian.fcidump import Integrals, from_pyscf, read_fcidump
+from manybody.hamiltonian.fcidump import read_fcidump
 from manybody.hamiltonian.hopping import check_orbitals
+from manybody.hamiltonian.integrals import Integrals, from_pyscf
 from manybody.hilbert import DiscreteSpace, Fermion
 from manybody.operator import DiscreteOperator, identity
 from manybody.operator.bits import concatenate
 from manybody.operator.discrete import from_rows
 from manybody.operator.strings import fermion_rows
+
+_NEGLIGIBLE = 1e-15
+"""Integrals below are rounding errors where symmetry makes them zero; PySCF leaves them out of its files."""
 
 
 def molecule(source: Any, space: DiscreteSpace | None = None) -> DiscreteOperator:
@@ -24,11 +28,12 @@ def molecule(source: Any, space: DiscreteSpace | None = None) -> DiscreteOperato
     H = constant + sum h_pq c_ps^dag c_qs + 1/2 sum (pq|rs) c_ps^dag c_rt^dag c_st c_qs over orbitals and spins s, t.
 
     Args:
-        source: path of an FCIDUMP file, a converged restricted mean-field object of PySCF (extra `chem`), or
-            `Integrals`.
+        source: path of an FCIDUMP file; a restricted mean-field or active-space calculation of PySCF that has run
+            (RHF, ROHF, CASSCF, ...; extra `chem`); or `Integrals`.
         space: `Fermion` with two components; by default that with the numbers of electrons of the source.
 
     Raises:
+        TypeError: if `source` is another calculation, for instance an unrestricted one.
         ValueError: if the file cannot be read, the space does not fit, or the numbers of electrons are not known.
     """
     if isinstance(source, (str, Path)):
@@ -40,9 +45,9 @@ def molecule(source: Any, space: DiscreteSpace | None = None) -> DiscreteOperato
     check_orbitals(chosen, n, 2)
     spin = n * np.arange(2)
     one, two = integrals.one.array, integrals.two.array
-    p, q = np.nonzero(np.abs(one) > 0)
+    p, q = np.nonzero(np.abs(one) > _NEGLIGIBLE)
     hops = _with_spins((p, q), spin[:, None] * np.ones(2, int), one[p, q])
-    p, q, r, s = np.nonzero(np.abs(two) > 0)
+    p, q, r, s = np.nonzero(np.abs(two) > _NEGLIGIBLE)
     pairs = [(a, b, b, a) for a in spin for b in spin]
     scattering = _with_spins((p, r, s, q), np.array(pairs), two[p, q, r, s] / 2)
     rows = [
@@ -63,7 +68,10 @@ def electrons(integrals: Integrals) -> Fermion:
     if n_electrons is None:
         raise ValueError(_checks.requirement("space", "be given", "no number of electrons in the source"))
     up, odd = divmod(n_electrons + two_sz, 2)
-    _checks.require(odd == 0, "MS2", f"be even or odd like the number of electrons ({n_electrons})", two_sz)
+    _checks.require(odd == 0, "two_sz", f"be even or odd like the number of electrons ({n_electrons})", two_sz)
+    most = min(n_electrons, 2 * integrals.n_orbitals - n_electrons)
+    must = f"lie between {-most} and {most}, for {n_electrons} electrons in {integrals.n_orbitals} orbitals"
+    _checks.require(abs(two_sz) <= most, "two_sz", must, two_sz)
     return Fermion(integrals.n_orbitals, n_per_component=(up, n_electrons - up), n_components=2)
 
 
