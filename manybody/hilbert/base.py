@@ -94,6 +94,16 @@ class DiscreteSpace(HilbertSpace):
         return True
 
     @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """Sums of levels that have a name, and their sites, ascending."""
+        return {}
+
+    @property
+    def fermions(self) -> tuple[tuple[int, ...], ...]:
+        """Sets of sites, ascending, that are fermionic modes; those of one set anticommute with one another."""
+        return ()
+
+    @property
     def size(self) -> int:
         """Number of sites."""
         return len(self.local_dimensions)

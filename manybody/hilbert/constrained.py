@@ -100,6 +100,16 @@ class Constrained(DiscreteSpace):
         return self.space.sectors
 
     @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """Those of the unconstrained space."""
+        return self.space.numbers
+
+    @property
+    def fermions(self) -> tuple[tuple[int, ...], ...]:
+        """Those of the unconstrained space."""
+        return self.space.fermions
+
+    @property
     def has_only_sectors(self) -> bool:
         """No."""
         return False

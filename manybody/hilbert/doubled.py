@@ -52,6 +52,19 @@ class Doubled(DiscreteSpace):
         return (*self.space.sectors, *(sector.shifted(self.space.size) for sector in self.space.sectors))
 
     @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """Those of sigma, and those of eta."""
+        own, n = self.space.numbers, self.space.size
+        left = {f"sigma.{name}": sites for name, sites in own.items()}
+        return left | {f"eta.{name}": tuple(site + n for site in sites) for name, sites in own.items()}
+
+    @property
+    def fermions(self) -> tuple[tuple[int, ...], ...]:
+        """Those of sigma and those of eta."""
+        own, n = self.space.fermions, self.space.size
+        return (*own, *(tuple(i + n for i in modes) for modes in own))
+
+    @property
     def has_only_sectors(self) -> bool:
         return self.space.has_only_sectors
 

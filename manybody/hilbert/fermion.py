@@ -83,6 +83,18 @@ class Fermion(DiscreteSpace):
         return (2,) * (self.n_orbitals * self.n_components)
 
     @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """The number of fermions, and that of each component if there are several."""
+        every = tuple(range(self.size))
+        own = np.split(np.arange(self.size), self.n_components) if self.n_components > 1 else []
+        return {"n_fermions": every} | {f"n_per_component[{i}]": tuple(map(int, modes)) for i, modes in enumerate(own)}
+
+    @property
+    def fermions(self) -> tuple[tuple[int, ...], ...]:
+        """All modes, those of all components together."""
+        return (tuple(range(self.size)),)
+
+    @property
     def sectors(self) -> tuple[SumSector, ...]:
         """The fixed number of fermions: of all modes, or of the modes of each component."""
         if self.n_fermions is not None:

@@ -63,6 +63,11 @@ class Fock(DiscreteSpace):
         return tuple(n + 1 for n in self._n_max_of_sites)
 
     @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """`n_particles`."""
+        return {"n_particles": tuple(range(self.size))}
+
+    @property
     def sectors(self) -> tuple[SumSector, ...]:
         """At fixed n_particles, the occupations of all sites add up to it."""
         return () if self.n_particles is None else (SumSector(tuple(range(self.n_sites)), self.n_particles),)

@@ -80,6 +80,21 @@ class Product(DiscreteSpace):
         return tuple(sector.shifted(sites.start) for space, sites in parts for sector in space.sectors)
 
     @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """Those of the spaces; `spaces[1].n_particles` is that of the second one."""
+        return {
+            f"spaces[{i}].{name}": tuple(site + at.start for site in sites)
+            for i, (space, at) in enumerate(zip(self.spaces, self.offsets, strict=True))
+            for name, sites in space.numbers.items()
+        }
+
+    @property
+    def fermions(self) -> tuple[tuple[int, ...], ...]:
+        """Those of the spaces: fermions of different spaces commute."""
+        parts = zip(self.spaces, self.offsets, strict=True)
+        return tuple(tuple(i + sites.start for i in modes) for space, sites in parts for modes in space.fermions)
+
+    @property
     def has_only_sectors(self) -> bool:
         return all(space.has_only_sectors for space in self.spaces)
 

@@ -65,6 +65,11 @@ class Spin(DiscreteSpace):
         return (self._two_s + 1,) * self.n_sites
 
     @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """`total_sz`."""
+        return {"total_sz": tuple(range(self.size))}
+
+    @property
     def sectors(self) -> tuple[SumSector, ...]:
         """At fixed total_sz, the levels s - s_z of all sites add up to n_sites * s - total_sz."""
         if self.total_sz is None:

@@ -11,6 +11,7 @@ from manybody.operator.local import LocalOperator
 from manybody.operator.openfermion import from_openfermion, to_openfermion
 from manybody.operator.parts import on_part
 from manybody.operator.pauli import PauliStrings
+from manybody.operator.permutation import permutation, spin_inversion
 from manybody.operator.qutip import from_qutip, to_qutip
 from manybody.operator.sparse import from_sparse
 
@@ -30,7 +31,9 @@ __all__ = [
     "from_sparse",
     "identity",
     "on_part",
+    "permutation",
     "spin",
+    "spin_inversion",
     "to_openfermion",
     "to_qutip",
 ]

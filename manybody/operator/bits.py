@@ -186,8 +186,12 @@ class BitTerms:
 
     def is_hermitian(self) -> bool:
         """Whether the rows of every coupling are Hermitian."""
-        difference = self.add(self.adjoint().scale(-1.0), 0)
-        return _negligible(difference._independent_weights(), self.weight)
+        return not self.differs(self.adjoint())
+
+    def differs(self, other: BitTerms) -> bool:
+        """Whether the rows of some coupling are another operator, beyond rounding errors."""
+        difference = self.add(other.scale(-1.0), 0)
+        return not _negligible(difference._independent_weights(), self.weight)
 
     def _independent_weights(self) -> np.ndarray:
         """Weights of a form that is zero only if they are.
@@ -267,6 +271,26 @@ def pack_sites(sites: Sequence[int], n_sites: int) -> np.ndarray:
     for site in sites:
         packed[site // WORD] |= np.uint32(1 << (site % WORD))
     return packed
+
+
+def flipped(terms: BitTerms, sites: Sequence[int]) -> BitTerms:
+    """U (terms) with U = product over `sites` of the operator that exchanges their levels."""
+    masks = terms.masks.copy()
+    masks[0] ^= pack_sites(sites, terms.n_sites)
+    return merged_rows(terms.n_sites, masks, terms.coupling, terms.weight)
+
+
+def packed(chosen: np.ndarray) -> np.ndarray:
+    """Masks, uint32 (rows, words), of the sites that are chosen in bool (rows, sites)."""
+    n_rows, n_sites = chosen.shape
+    padded = np.pad(chosen, ((0, 0), (0, words(n_sites) * WORD - n_sites)))
+    return np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32).reshape(n_rows, -1)
+
+
+def unpacked(masks: np.ndarray, n_sites: int) -> np.ndarray:
+    """The inverse of `packed`."""
+    as_bytes = np.ascontiguousarray(masks, "<u4").view(np.uint8).reshape(len(masks), -1)
+    return np.unpackbits(as_bytes, axis=1, bitorder="little")[:, :n_sites].astype(bool)
 
 
 def unpack_sites(mask: np.ndarray) -> list[int]:

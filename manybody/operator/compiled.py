@@ -21,8 +21,9 @@ from manybody._struct import dataclass, static
 from manybody._types import Array, Inexact, Int, Int8
 from manybody.hilbert import DiscreteSpace
 from manybody.hilbert.local import levels_of, values_at
-from manybody.operator.bits import WORD, BitTerms, pack_sites, unpack_sites
+from manybody.operator.bits import WORD, BitTerms, pack_sites, packed, unpack_sites
 from manybody.operator.matrices import MatrixTerms, Place, local_levels
+from manybody.operator.permuted import PermutedTerms
 
 
 class Connections(NamedTuple):
@@ -52,6 +53,11 @@ class CompiledOperator(abc.ABC):
     @abc.abstractmethod
     def n_connections(self) -> int:
         """Static: number of connections per configuration, the unused ones included."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Static: whether two connections of a configuration may lead to the same one; their elements add up."""
+        return False
 
     @abc.abstractmethod
     def diagonal(self, sigma: Int8[Array, "samples sites"]) -> Inexact[Array, "samples"]:
@@ -186,6 +192,10 @@ class BitOperator(CompiledOperator):
     flips: Array  # (conn, changed) whether the site flips or only fills up
     couplings: Array
 
+    def with_couplings(self, couplings: Array) -> Self:
+        """The same with other couplings."""
+        return self.replace(couplings=couplings)
+
     @property
     def n_connections(self) -> int:
         return self.sites.shape[0]
@@ -217,41 +227,52 @@ class BitOperator(CompiledOperator):
         return code[:, None] ^ flip[None]  # the digits of two-level sites are bits
 
 
-def compile_bits(space: DiscreteSpace, terms: BitTerms) -> BitOperator:
+def compile_bits(
+    space: DiscreteSpace, pieces: Sequence[BitTerms], moving: Sequence[bool] = (False,)
+) -> tuple[BitOperator, np.ndarray]:
     """Group rows by their flip, as tables in NumPy.
 
     Args:
         space: in a constrained space every flipped site gets a condition where it matters, so that elements to
             configurations outside the sector are exactly zero.
-        terms: the rows; the element <sigma|O|sigma'> of row `|x^f><x|` is read at sigma' and so the adjoint is stored.
+        pieces: the rows; the element <sigma|O|sigma'> of row `|x^f><x|` is read at sigma' and so the adjoint is stored.
+            Those of different pieces are not put together.
+        moving: for each piece, whether its rows are connections even if they flip nothing.
 
     Returns:
-        The tables, with all couplings 1 (replace them).
+        The tables, with all couplings 1 (replace them), and the piece of each connection.
     """
-    rows = terms.adjoint()  # <sigma|O|sigma'> = conj <sigma'|O^dagger|sigma>: rows that start from sigma
+    # <sigma|O|sigma'> = conj <sigma'|O^dagger|sigma>: rows that start from sigma
+    started = [terms.adjoint() for terms in pieces]
     if space.sectors:
-        rows = rows.within(space.sectors)
-    diagonal = ~np.any(rows.flip != 0, axis=1)
-    flips, group = np.unique(rows.flip[~diagonal], axis=0, return_inverse=True)
-    layers = _in_layers(group.ravel(), len(flips))
-    flips = flips[np.argsort(layers.number)]
-    sites, flipped = _pad_sites([unpack_sites(f) for f in flips], space.size)
-    return BitOperator(
+        started = [rows.within(space.sectors) for rows in started]
+    piece = np.repeat(np.arange(len(pieces), dtype=np.uint32), [len(rows.weight) for rows in started])
+    masks = np.concatenate([rows.masks for rows in started], axis=1)
+    coupling = np.concatenate([rows.coupling for rows in started])
+    weight = np.conj(np.concatenate([rows.weight for rows in started]))
+
+    def rows(select: np.ndarray) -> _Rows:
+        """Rows with these numbers; -1 stands for a row of zeros."""
+        _, need, value, sign = (np.ascontiguousarray(mask[select].T) for mask in masks)
+        chosen = np.where(select >= 0, weight[select], 0)
+        return _Rows(need, value, sign if np.any(sign) else None, chosen, coupling[select])
+
+    diagonal = ~np.any(masks[0] != 0, axis=1) & ~np.array(moving)[piece]
+    keys = np.concatenate([piece[:, None], masks[0]], axis=1)
+    changes, group = np.unique(keys[~diagonal], axis=0, return_inverse=True)
+    layers = _in_layers(group.ravel(), len(changes))
+    changes = changes[np.argsort(layers.number)]
+    sites, flipped = _pad_sites([unpack_sites(flip) for flip in changes[:, 1:]], space.size)
+    operator = BitOperator(
         space,
-        _rows(rows, np.flatnonzero(diagonal)),
-        _rows(rows, np.append(np.flatnonzero(~diagonal), -1)[layers.order]),
+        rows(np.flatnonzero(diagonal)),
+        rows(np.append(np.flatnonzero(~diagonal), -1)[layers.order]),
         layers.blocks,
         sites,
         flipped,
-        np.ones(_n_couplings(terms.coupling)),
+        np.ones(_n_couplings(coupling)),
     )
-
-
-def _rows(terms: BitTerms, select: np.ndarray) -> _Rows:
-    """Rows with these numbers; -1 stands for a row of zeros."""
-    _, need, value, sign = (np.ascontiguousarray(mask[select].T) for mask in terms.masks)
-    weight = np.where(select >= 0, np.conj(terms.weight[select]), 0)
-    return _Rows(need, value, sign if np.any(sign) else None, weight, terms.coupling[select])
+    return operator, changes[:, 0].astype(np.int32)
 
 
 def pack(levels: Int[Array, "samples sites"]) -> Array:
@@ -316,6 +337,10 @@ class TableOperator(CompiledOperator):
     dimensions: Int[Array, "sites"]
     couplings: Array
 
+    def with_couplings(self, couplings: Array) -> Self:
+        """The same with other couplings."""
+        return self.replace(couplings=couplings)
+
     @property
     def n_connections(self) -> int:
         return self.sites.shape[0]
@@ -342,23 +367,31 @@ class TableOperator(CompiledOperator):
         return sites, values_at(self.space, sites, new)
 
 
-def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
-    """Split matrices by the shift of levels they make, as tables in NumPy (all couplings 1)."""
+def compile_matrices(
+    space: DiscreteSpace, pieces: Sequence[MatrixTerms], moving: Sequence[bool] = (False,)
+) -> tuple[TableOperator, np.ndarray]:
+    """Split matrices by the shift of levels they make, as tables in NumPy; for the rest see `compile_bits`."""
     if space.sectors:
-        terms = terms.within(space.sectors)
+        pieces = [terms.within(space.sectors) for terms in pieces]
     dimensions = np.asarray(space.local_dimensions, np.int32)
-    rows = [row for place, matrix in terms.terms.items() for row in _shift_rows(place, matrix, dimensions)]
-    diagonal, off = [row for row in rows if not row[0]], [row for row in rows if row[0]]
+    rows = [
+        ((piece, change), *row)
+        for piece, terms in enumerate(pieces)
+        for place, matrix in terms.terms.items()
+        for change, *row in _shift_rows(place, matrix, dimensions)
+    ]
+    diagonal = [row for row in rows if not row[0][1] and not moving[row[0][0]]]
+    off = [row for row in rows if row[0][1] or moving[row[0][0]]]
     changes = sorted({change for change, *_ in off})
     number = {change: i for i, change in enumerate(changes)}
     layers = _in_layers(np.array([number[change] for change, *_ in off], int), len(changes))
     changes = [changes[i] for i in np.argsort(layers.number)]
     zeros = (None, Place((), (), 0), [], np.zeros(1))
     off = [off[i] if i >= 0 else zeros for i in layers.order]
-    sites, moved = _pad_sites([[s for s, _ in change] for change in changes], space.size)
+    sites, moved = _pad_sites([[s for s, _ in change] for _, change in changes], space.size)
     shifts = np.zeros_like(sites)
-    shifts[moved] = [shift for change in changes for _, shift in change]
-    return TableOperator(
+    shifts[moved] = [shift for _, change in changes for _, shift in change]
+    operator = TableOperator(
         space,
         _tables(diagonal, space.size),
         _tables(off, space.size),
@@ -366,8 +399,9 @@ def compile_matrices(space: DiscreteSpace, terms: MatrixTerms) -> TableOperator:
         sites,
         shifts,
         dimensions,
-        np.ones(_n_couplings(np.array([place.coupling for place in terms.terms], int))),
+        np.ones(_n_couplings(np.array([place.coupling for terms in pieces for place in terms.terms], int))),
     )
+    return operator, np.array([piece for piece, _ in changes], np.int32)
 
 
 def _shift_rows(place: Place, matrix: np.ndarray, dimensions: np.ndarray) -> list[tuple]:
@@ -409,12 +443,16 @@ def _tables(rows: Sequence[tuple], n_sites: int) -> _Tables:
 class ProjectedOperator(CompiledOperator):
     """P (inner) P, where P projects on the legal configurations of a space with more than sums of levels to keep."""
 
-    inner: BitOperator | TableOperator
+    inner: BitOperator | TableOperator | PermutedOperator
     space: DiscreteSpace = static()
 
     @property
     def n_connections(self) -> int:
         return self.inner.n_connections
+
+    @property
+    def may_repeat(self) -> bool:
+        return self.inner.may_repeat
 
     def diagonal(self, sigma: Array) -> Array:
         return self.inner.diagonal(sigma)
@@ -448,6 +486,101 @@ def connected(sigma: Array, sites: Array, values: Array) -> Array:
     rows, columns = jnp.arange(len(parents))[:, None], sites.reshape(-1, width)
     changed = parents.at[rows, columns].set(values.reshape(-1, width), unique_indices=True)
     return changed.reshape(n_rows, n_conn, sigma.shape[1])
+
+
+# --- permutations -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class PermutedOperator(CompiledOperator):
+    """Compiled form of `PermutedTerms`: after the change of the inner operator, the sites move back by U^dagger.
+
+    Connections of different pieces may lead to the same configuration; they add up.
+    """
+
+    space: DiscreteSpace = static()
+    inner: BitOperator | TableOperator
+    origin: Int[Array, "conn sites"]  # site i of sigma' has what site origin[i] had before it moved back
+    reversed: Array | None  # bool (conn, sites), of sigma', which levels are reversed; None if none are
+    swapped: Array | None  # uint32 (words, conn, sites), masks of the modes that site i changes places with
+
+    @property
+    def n_connections(self) -> int:
+        return self.inner.n_connections
+
+    @property
+    def may_repeat(self) -> bool:
+        return True
+
+    @property
+    def couplings(self) -> Array:
+        """Those of the terms."""
+        return self.inner.couplings
+
+    def with_couplings(self, couplings: Array) -> PermutedOperator:
+        """The same with other couplings."""
+        return self.replace(inner=self.inner.with_couplings(couplings))
+
+    def diagonal(self, sigma: Array) -> Array:
+        elements, stays = self._elements(sigma)
+        diagonal = self.inner.diagonal(sigma)
+        dtype = np.promote_types(diagonal.dtype, elements.dtype)
+        zero = jnp.zeros((), dtype)
+        return diagonal.astype(dtype) + jnp.where(stays, elements.astype(dtype), zero).sum(axis=-1)
+
+    def elements(self, sigma: Array) -> Array:
+        elements, stays = self._elements(sigma)
+        return jnp.where(stays, jnp.zeros((), elements.dtype), elements)
+
+    def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
+        sites, values = self.inner.change(sigma, conn)
+        changed = sigma.at[jnp.arange(len(sigma))[:, None], sites].set(values, unique_indices=True)
+        levels = self._back(self.space.to_levels(changed), conn)
+        every = jnp.broadcast_to(jnp.arange(self.space.size, dtype=jnp.int32), levels.shape)
+        return every, self.space.from_levels(levels)
+
+    def _back(self, levels: Array, conn: Array) -> Array:
+        """Levels (rows, sites) before U of connection (rows,)."""
+        levels = jnp.take_along_axis(levels, self.origin[conn], axis=-1)
+        if self.reversed is None:
+            return levels
+        top = jnp.asarray(np.array(self.space.local_dimensions, np.int32)) - 1
+        return jnp.where(self.reversed[conn], top[None] - levels, levels)
+
+    def _elements(self, sigma: Array) -> tuple[Array, Array]:
+        """Elements (samples, conn), and where they belong to the diagonal."""
+        _, values = self.changes(sigma)
+        elements, stays = self.inner.elements(sigma), (values == sigma[:, None]).all(axis=-1)
+        if self.swapped is None:
+            return elements, stays
+        levels = self.space.to_levels(values.reshape(-1, values.shape[-1]))
+        words = pack(levels).reshape(*stays.shape, -1)  # (samples, conn, words)
+        odd = jnp.zeros(values.shape, jnp.uint32)
+        for word in range(self.swapped.shape[0]):
+            odd ^= words[:, :, word, None] & self.swapped[word][None]
+        pairs = (jax.lax.population_count(odd) & 1) * levels.reshape(values.shape).astype(jnp.uint32)
+        return jnp.where(pairs.sum(axis=-1) % 2 == 1, -elements, elements), stays
+
+
+def compile_permuted(space: DiscreteSpace, terms: PermutedTerms) -> PermutedOperator:
+    """Tables in NumPy (all couplings 1)."""
+    moves = [u for u, _ in terms.pieces]
+    parts, moving = [part for _, part in terms.pieces], [not u.is_identity for u in moves]
+    two_level = isinstance(terms.zero, BitTerms)
+    compile_terms: Any = compile_bits if two_level else compile_matrices
+    inner, piece = compile_terms(space, parts or [terms.zero], moving or [False])
+    origin = np.array([u.sites for u in moves], np.int32).reshape(-1, space.size)
+    back = [u.inverse().reversed for u in moves]
+    reversed_ = np.array([[site in turned for site in range(space.size)] for turned in back], bool)
+    pairs = [u.swapped_pairs() for u in moves]
+    swapped = np.array([packed(p) for p in pairs], np.uint32).reshape(len(moves), space.size, -1)
+    return PermutedOperator(
+        space,
+        inner,
+        origin[piece],
+        reversed_[piece] if np.any(reversed_) else None,
+        np.moveaxis(swapped[piece], -1, 0) if np.any(swapped) else None,
+    )
 
 
 # --- shared -----------------------------------------------------------------------------------------------------------

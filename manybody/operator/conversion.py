@@ -40,6 +40,8 @@ def to_sparse(space: DiscreteSpace, compiled: CompiledOperator) -> scipy.sparse.
         (np.concatenate(values), np.concatenate(columns), pointers), shape=(n_states, n_states)
     )
     matrix.sort_indices()
+    if compiled.may_repeat:
+        matrix.sum_duplicates()
     return matrix
 
 

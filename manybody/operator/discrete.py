@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import jax
@@ -15,20 +15,23 @@ import numpy as np
 from manybody import _checks
 from manybody._struct import dataclass, static
 from manybody._types import Array, Float
-from manybody.hilbert import DiscreteSpace
+from manybody.hilbert import DiscreteSpace, SumSector
 from manybody.operator import bits, matrices
 from manybody.operator.base import Operator
 from manybody.operator.compiled import (
     BitOperator,
     CompiledOperator,
+    PermutedOperator,
     ProjectedOperator,
     TableOperator,
     compile_bits,
     compile_matrices,
+    compile_permuted,
     connected_are_legal,
 )
+from manybody.operator.permuted import PermutedTerms, lifted, plain
 
-Terms = bits.BitTerms | matrices.MatrixTerms
+Terms = bits.BitTerms | matrices.MatrixTerms | PermutedTerms
 _SEEN, _BLOCK = 2**14, 2**18
 """Configurations, and connections at a time, by which an operator on a constrained space is judged."""
 
@@ -82,6 +85,16 @@ class DiscreteOperator(Operator):
         """Whether there are no connections."""
         return self.max_connections == 0
 
+    @property
+    def conserved(self) -> frozenset[str]:
+        """Which numbers of the space (see `DiscreteSpace.numbers`) the operator is known to conserve."""
+        totals = {sector.sites for sector in self.space.sectors}
+        return frozenset(
+            name
+            for name, sites in self.space.numbers.items()
+            if sites in totals or not self.terms.leaves_sector(SumSector(sites, 0))
+        )
+
     def conserves(self, space: DiscreteSpace) -> bool:
         """Whether the operator is known to map the sectors of `space` (the same sites, constrained) to themselves.
 
@@ -89,7 +102,7 @@ class DiscreteOperator(Operator):
             ValueError: if the sites differ.
         """
         self._check_sites(space)
-        return not any(self.terms.leaves_sector(sector) for sector in space.sectors)
+        return not leaves_sectors(self.terms, space.sectors)
 
     # --- algebra -----------------------------------------------------------------------------------------------------
 
@@ -101,7 +114,8 @@ class DiscreteOperator(Operator):
         if not isinstance(other, DiscreteOperator):
             return NotImplemented
         _same_space(self, other)
-        terms = self.terms.add(other.terms, shift=self.couplings.shape[0])
+        mine, theirs = _alike(self.space, self.terms, other.terms)
+        terms = mine.add(theirs, shift=self.couplings.shape[0])
         couplings = as_couplings(lambda xp, *parts: xp.concatenate(parts), self.couplings, other.couplings)
         return _make(self.space, terms, couplings, project=self.is_projected or other.is_projected)
 
@@ -142,7 +156,8 @@ class DiscreteOperator(Operator):
         cure = "Multiply on the unconstrained space, and project the product."
         _checks.require(not (self.is_projected or other.is_projected), "operator", "not be projected", self.space, cure)
         left, right = self.fold(), other.fold()
-        return _make(self.space, left.terms.product(right.terms), left.couplings)
+        first, second = _alike(self.space, left.terms, right.terms)
+        return _make(self.space, first.product(second), left.couplings)
 
     def adjoint(self) -> DiscreteOperator:
         """The Hermitian conjugate."""
@@ -187,7 +202,7 @@ class DiscreteOperator(Operator):
         needed, given = compiled.couplings.shape[0], self.couplings
         real = given.ndim == 1 and len(given) >= needed and not jnp.iscomplexobj(given)
         _checks.require(real, "couplings", f"be {needed} real numbers", f"{given.dtype} of shape {given.shape}")
-        compiled = compiled.replace(couplings=given)
+        compiled = compiled.with_couplings(given)
         return ProjectedOperator(compiled, self.space) if self.is_projected else compiled
 
 
@@ -243,6 +258,7 @@ def _make(space: DiscreteSpace, terms: Terms, couplings: Array, *, project: bool
     Two terms with couplings of their own may have a property only together (XX + YY conserves S^z). Then the values
     are folded into the terms.
     """
+    terms = plain(terms)
     if project and space.sectors:
         terms = terms.within(space.sectors)
     if not space.has_only_sectors and not project and leads_out(space, terms):
@@ -263,14 +279,34 @@ def _is_hermitian(terms: Terms) -> bool:
     return terms.is_hermitian()
 
 
+def leaves_sectors(terms: Terms, sectors: Sequence[SumSector]) -> bool:
+    """Whether terms are not known to keep the sums of all these sectors."""
+    if isinstance(terms, PermutedTerms):
+        return terms.leaves(sectors)
+    return any(terms.leaves_sector(sector) for sector in sectors)
+
+
+def _alike(space: DiscreteSpace, first: Terms, second: Terms) -> tuple[Any, Any]:
+    """The terms of two operators in one representation."""
+    if isinstance(first, PermutedTerms) or isinstance(second, PermutedTerms):
+        return lifted(first, space.fermions), lifted(second, space.fermions)
+    return first, second
+
+
 def _leaves(space: DiscreteSpace) -> str:
     cure = "Build it on the unconstrained space, or project it."
     return _checks.requirement("operator", f"stay within the sector of {space}", "terms that lead out of it", cure)
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(space: DiscreteSpace, terms: Terms) -> BitOperator | TableOperator:
-    tables = compile_bits(space, terms) if isinstance(terms, bits.BitTerms) else compile_matrices(space, terms)
+def _compile(space: DiscreteSpace, terms: Terms) -> BitOperator | TableOperator | PermutedOperator:
+    tables: BitOperator | TableOperator | PermutedOperator
+    if isinstance(terms, PermutedTerms):
+        tables = compile_permuted(space, terms)
+    elif isinstance(terms, bits.BitTerms):
+        tables, _ = compile_bits(space, [terms])
+    else:
+        tables, _ = compile_matrices(space, [terms])
     with jax.ensure_compile_time_eval():  # also inside jit
         return jax.device_put(tables)
 

@@ -149,10 +149,14 @@ class MatrixTerms:
 
     def is_hermitian(self) -> bool:
         """Whether the terms of every coupling are Hermitian."""
-        if not self.add(self.adjoint().scale(-1.0), 0).terms:
-            return True
-        mine, theirs = self.as_irreducible(), self.adjoint().as_irreducible()
-        return _largest(mine.add(theirs.scale(-1.0), 0)) <= 1e-12 * _largest(mine)
+        return not self.differs(self.adjoint())
+
+    def differs(self, other: MatrixTerms) -> bool:
+        """Whether the terms of some coupling are another operator, beyond rounding errors."""
+        if not self.add(other.scale(-1.0), 0).terms:
+            return False
+        mine, theirs = self.as_irreducible(), other.as_irreducible()
+        return _largest(mine.add(theirs.scale(-1.0), 0)) > 1e-12 * _largest(mine)
 
     def leaves_sector(self, sector: SumSector) -> bool:
         """Whether some term changes the sum of the levels on the sites of a sector."""

@@ -54,11 +54,9 @@ def _shifted(sites: tuple[int, ...], offset: int) -> tuple[int, ...]:
 
 
 def _moved_rows(terms: BitTerms, offset: int, n_sites: int) -> BitTerms:
-    masks = np.zeros((4, terms.masks.shape[1], bits.words(n_sites)), np.uint32)
-    for site in range(terms.n_sites):
-        old, new = divmod(site, bits.WORD), divmod(site + offset, bits.WORD)
-        masks[:, :, new[0]] |= ((terms.masks[:, :, old[0]] >> np.uint32(old[1])) & np.uint32(1)) << np.uint32(new[1])
-    return bits.merged_rows(n_sites, masks, terms.coupling, terms.weight)
+    space_after = n_sites - offset - terms.n_sites
+    masks = [np.pad(bits.unpacked(mask, terms.n_sites), ((0, 0), (offset, space_after))) for mask in terms.masks]
+    return bits.merged_rows(n_sites, np.stack([bits.packed(mask) for mask in masks]), terms.coupling, terms.weight)
 
 
 def _as_matrices(terms: BitTerms) -> MatrixTerms:

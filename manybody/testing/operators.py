@@ -53,7 +53,8 @@ def check_operator(operator: Operator, n_samples: int = _BLOCK, seed: int = 0) -
     """Hold an operator to all laws that samplers, estimators and exact methods rely on.
 
     * Inside jit, connections change distinct sites of the space, and where their element is not zero they lead to
-      configurations of the space other than sigma and other than one another.
+      configurations of the space other than sigma and, unless the compiled operator says that they may repeat, other
+      than one another.
     * The properties that the operator claims hold.
     * A `DiscreteOperator` equals, and hashes like, a copy; other values of its couplings keep its structure, so that
       nothing compiles again; and the adjoint is the adjoint.
@@ -132,13 +133,15 @@ def _check_connections(operator: Operator, rows: Rows) -> None:
     ordered = np.sort(rows.sites, axis=-1)
     _require(bool(np.all(ordered[..., 1:] != ordered[..., :-1])), "the sites of a connection must be distinct")
     _require(n_conn <= operator.max_connections, "max_connections must bound the number of connections")
+    may_repeat = operator.compile().may_repeat
     finite = np.all(np.isfinite(rows.diagonal)) and np.all(np.isfinite(rows.elements))
     _require(bool(finite), "elements must be finite")
     for start, targets, elements in zip(rows.sigma, rows.targets, rows.elements, strict=True):
         reached = targets[elements != 0]
         _require(bool(np.all(space.contains(reached))), "connections must lead to configurations of the space")
-        different = np.unique(np.concatenate([start[None], reached]), axis=0)
-        _require(len(different) == len(reached) + 1, "connections must differ from sigma and from one another")
+        different = len(np.unique(np.concatenate([start[None], reached]), axis=0))
+        distinct = not np.all(reached == start, axis=-1).any() if may_repeat else different == len(reached) + 1
+        _require(distinct, "connections must differ from sigma and from one another")
 
 
 def _check_properties(evaluate: Evaluate, operator: Operator, rows: Rows) -> None:
@@ -162,7 +165,9 @@ def _is_adjoint(evaluate: Evaluate, other: Operator, rows: Rows, most: int = 256
     back = _rows(evaluate, other, rows.targets[sample, conn])
     returns = np.all(back.targets == rows.sigma[sample][:, None], axis=-1) & (back.elements != 0)
     element = np.where(returns, back.elements, 0).sum(axis=-1)
-    return _close(rows.elements[sample, conn], element.conj(), rows.elements)
+    alike = np.all(rows.targets[sample] == rows.targets[sample, conn][:, None], axis=-1)  # more than one may lead there
+    there = np.where(alike, rows.elements[sample], 0).sum(axis=-1)
+    return _close(there, element.conj(), rows.elements)
 
 
 def _check_adjoint(evaluate: Evaluate, operator: DiscreteOperator, rows: Rows) -> None:

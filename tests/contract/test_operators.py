@@ -14,8 +14,18 @@ import pytest
 
 import manybody as mb
 from manybody._struct import dataclass, static
-from manybody.hilbert import DiscreteSpace, Qubit, Spin, SumSector
-from manybody.operator import DiscreteOperator, LocalOperator, Operator, identity
+from manybody.hilbert import Blockade, Constrained, DiscreteSpace, Fermion, Fock, Product, Qubit, Spin, SumSector
+from manybody.operator import (
+    DiscreteOperator,
+    FermionOperator,
+    Liouvillian,
+    LocalOperator,
+    Operator,
+    PauliStrings,
+    identity,
+    permutation,
+    spin_inversion,
+)
 from manybody.operator.compiled import BitOperator, CompiledOperator, Connections
 from manybody.operator.spin import sigmax, sigmay, sigmaz, sm, sp, sx, sy, sz
 from manybody.testing import check_operator
@@ -45,6 +55,8 @@ class Mixed(DiscreteSpace):
 
 
 TWO_SECTORS = Mixed((2,) * 6, (SumSector((0, 2, 4), 1), SumSector((1, 5, 3), 2)))
+ELECTRONS = Fermion(4, n_per_component=(2, 2), n_components=2)
+BLOCKADE = Constrained(Qubit(6), Blockade(tuple((i, (i + 1) % 6) for i in range(6))))
 CHAIN, SQUARE = mb.lattice.chain(6), mb.lattice.square(3)
 
 
@@ -125,26 +137,50 @@ OPERATORS: dict[str, Callable[[], Operator]] = {
     "xxz-marshall": lambda: mb.hamiltonian.xxz(Spin(6, total_sz=0), CHAIN, Delta=0.3, marshall=True),
     "j1j2-6x6": lambda: mb.hamiltonian.j1j2(Spin(36, total_sz=0), mb.lattice.square(6)),
     "heisenberg-spin1-36": lambda: mb.hamiltonian.heisenberg(Spin(36, s=1, total_sz=0), mb.lattice.square(6)),
+    "pauli-strings": lambda: PauliStrings(Spin(5), ["XYZII", "IZZXY", "YIIIY"], [0.5, -1.0, 2j]),
+    "fermions": lambda: FermionOperator(Fermion(5), ["3^ 1", "1^ 3", "0^ 2^ 4 1", "2"], [1.0, 1.0, 0.5, 1j]),
+    "hubbard": lambda: mb.hamiltonian.hubbard(ELECTRONS, mb.lattice.chain(4), t=1.0, U=4.0),
+    "hubbard-4x4": lambda: mb.hamiltonian.hubbard(
+        Fermion(16, n_per_component=(7, 7), n_components=2), mb.lattice.square(4), t=1.0, U=8.0
+    ),
+    "t-V-twisted": lambda: mb.hamiltonian.t_v(Fermion(6, n_fermions=3), mb.lattice.chain(6, twist=0.3), t=1.0, V=2.0),
+    "bose-hubbard": lambda: mb.hamiltonian.bose_hubbard(Fock(4, n_max=3, n_particles=4), mb.lattice.chain(4), U=2.0),
+    "rydberg-blockade": lambda: mb.hamiltonian.rydberg(BLOCKADE, mb.lattice.chain(6), V=3.0),
+    "kitaev": lambda: mb.hamiltonian.kitaev(Spin(8), mb.lattice.honeycomb(2, 2)),
+    "holstein": lambda: mb.hamiltonian.holstein(
+        Product(Fermion(3, n_fermions=1), Fock(3, n_max=2)), mb.lattice.chain(3), omega=1.0, g=0.5
+    ),
+    "liouvillian": lambda: Liouvillian(with_heisenberg(mb.hamiltonian.heisenberg, n=3), [sm(Spin(3), 0)]),
+    "permutation": lambda: permutation(Spin(5, s=1, total_sz=1), [1, 2, 3, 4, 0]),
+    "permutation-fermions": lambda: (
+        permutation(ELECTRONS, [1, 2, 3, 0, 5, 6, 7, 4])
+        + mb.hamiltonian.hubbard(ELECTRONS, mb.lattice.chain(4)) @ permutation(ELECTRONS, [4, 5, 6, 7, 0, 1, 2, 3])
+    ),
+    "spin-inversion": lambda: spin_inversion(Spin(4, s=1, total_sz=0)),
     "random-70": lambda: random_terms(Spin(70), 50, seed=7),
     "random-70-sector": lambda: random_terms(Spin(70, total_sz=3), 50, seed=8, conserve=True),
 }
 DIAGONAL = {"identity", "identity-spin1", "no-terms", "zero", "zero-spin1", "diagonal", "diagonal-spin1"}
 NOT_HERMITIAN = {
     "antihermitian", "raising", "raising-spin1", "random-bits", "random-bits-few", "random-bits-sector", "random-spin1",
-    "random-spin3/2-sector", "random-mixed", "random-70", "random-70-sector", "cancelling-bits", "cancelling-spin1",
+    "random-spin3/2-sector", "random-mixed", "pauli-strings", "fermions", "liouvillian", "permutation",
+    "permutation-fermions", "random-70", "random-70-sector", "cancelling-bits", "cancelling-spin1",
 }  # fmt: skip
 COMPLEX = NOT_HERMITIAN - {
     "antihermitian",
     "raising",
     "raising-spin1",
+    "permutation",
+    "permutation-fermions",
     "random-mixed",
     "cancelling-bits",
     "cancelling-spin1",
 } | {
     "imaginary",
     "different-widths",
+    "t-V-twisted",
 }
-LARGE = {"parity-70", "ising-40", "j1j2-6x6", "heisenberg-spin1-36", "random-70", "random-70-sector"}
+LARGE = {"hubbard-4x4", "parity-70", "ising-40", "j1j2-6x6", "heisenberg-spin1-36", "random-70", "random-70-sector"}
 UNSEEN = {"times-zero", "minus-itself"}  # zero by the values of the couplings, of which properties know nothing
 
 every = pytest.mark.parametrize("name", OPERATORS)
