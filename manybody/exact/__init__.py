@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact methods for spaces small enough to enumerate, and closed forms."""
 
+from manybody.exact.correlation import correlations, dynamical_correlations
 from manybody.exact.entanglement import entanglement_entropy, expectation, reduced_density_matrix
 from manybody.exact.evolution import evolve
 from manybody.exact.free_fermions import ising_chain_energy
@@ -11,6 +12,8 @@ from manybody.exact.thermal import Thermal, steady_state, thermal
 __all__ = [
     "Spectrum",
     "Thermal",
+    "correlations",
+    "dynamical_correlations",
     "entanglement_entropy",
     "evolve",
     "expectation",

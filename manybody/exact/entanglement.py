@@ -12,6 +12,7 @@ from manybody import _checks
 from manybody._types import Complex, Inexact
 from manybody.hilbert import DiscreteSpace
 from manybody.operator import Operator
+from manybody.operator.relabelling import Relabelling
 
 
 def expectation(operator: Operator, psi: Inexact[np.ndarray, "n_states"]) -> complex:
@@ -20,7 +21,7 @@ def expectation(operator: Operator, psi: Inexact[np.ndarray, "n_states"]) -> com
     Raises:
         ValueError: if `psi` has another length.
     """
-    state = _checked_state(operator.space, psi)
+    state = checked_state(operator.space, psi)
     value = complex(np.vdot(state, operator.to_sparse() @ state))
     return value.real if operator.is_hermitian else value
 
@@ -30,8 +31,8 @@ def reduced_density_matrix(
 ) -> Complex[np.ndarray, "part part"]:
     """Density matrix of some sites, in the Kronecker order of their levels (first of `sites` most significant).
 
-    Of fermions these are the local occupations of modes in the order of Jordan and Wigner; for sites that are not the
-    first ones, signs of the modes between them are part of the state.
+    Fermionic modes are first brought to the front, with the sign that this takes, so that the matrix gives the
+    expectation values of all operators made of an even number of their c and c^dagger in the given order.
 
     Args:
         space: of the state, in any sector.
@@ -73,18 +74,22 @@ def _schmidt_form(space: DiscreteSpace, psi: np.ndarray, sites: Sequence[int]) -
     _checks.require(len(set(chosen)) == len(chosen), "sites", "be distinct", chosen)
     dimension = math.prod(space.local_dimensions[site] for site in chosen)
     _checks.require(dimension <= 2**14, "sites", "have at most 2^14 joint states", dimension)
-    state = _checked_state(space, psi)
+    state = checked_state(space, psi)
     levels = np.asarray(space.to_levels(space.all_states()))
+    order = [*chosen, *(site for site in range(space.size) if site not in chosen)]
+    pairs = Relabelling(tuple(np.argsort(order).tolist()), (), space.fermions).swapped_pairs()
+    exchanged = np.einsum("xi,xi->x", levels @ pairs.astype(levels.dtype), levels)
     place = np.array([math.prod(space.local_dimensions[s] for s in chosen[i + 1 :]) for i in range(len(chosen))], int)
     part = levels[:, chosen] @ place
     rest = np.delete(levels, chosen, axis=1)
     _, column = np.unique(rest, axis=0, return_inverse=True)
     amplitudes = np.zeros((dimension, int(column.max(initial=0)) + 1), complex)
-    amplitudes[part, column.ravel()] = state
+    amplitudes[part, column.ravel()] = np.where(exchanged % 2, -state, state)
     return amplitudes
 
 
-def _checked_state(space: DiscreteSpace, psi: np.ndarray) -> np.ndarray:
+def checked_state(space: DiscreteSpace, psi: np.ndarray) -> np.ndarray:
+    """Amplitudes (n_states,), normalised."""
     state = np.asarray(psi)
     _checks.require(state.shape == (space.n_states,), "psi", f"have shape ({space.n_states},)", state.shape)
     norm = np.linalg.norm(state)

@@ -284,12 +284,12 @@ def packed(chosen: np.ndarray) -> np.ndarray:
     """Masks, uint32 (rows, words), of the sites that are chosen in bool (rows, sites)."""
     n_rows, n_sites = chosen.shape
     padded = np.pad(chosen, ((0, 0), (0, words(n_sites) * WORD - n_sites)))
-    return np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32).reshape(n_rows, -1)
+    return np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32).reshape(n_rows, words(n_sites))
 
 
 def unpacked(masks: np.ndarray, n_sites: int) -> np.ndarray:
     """The inverse of `packed`."""
-    as_bytes = np.ascontiguousarray(masks, "<u4").view(np.uint8).reshape(len(masks), -1)
+    as_bytes = np.ascontiguousarray(masks, "<u4").view(np.uint8).reshape(len(masks), WORD // 8 * masks.shape[1])
     return np.unpackbits(as_bytes, axis=1, bitorder="little")[:, :n_sites].astype(bool)
 
 

@@ -21,7 +21,7 @@ from manybody._struct import dataclass, static
 from manybody._types import Array, Inexact, Int, Int8
 from manybody.hilbert import DiscreteSpace
 from manybody.hilbert.local import levels_of, values_at
-from manybody.operator.bits import WORD, BitTerms, pack_sites, packed, unpack_sites
+from manybody.operator.bits import WORD, BitTerms, pack_sites, packed, unpack_sites, words
 from manybody.operator.matrices import MatrixTerms, Place, local_levels
 from manybody.operator.permuted import PermutedTerms
 
@@ -573,7 +573,7 @@ def compile_permuted(space: DiscreteSpace, terms: PermutedTerms) -> PermutedOper
     back = [u.inverse().reversed for u in moves]
     reversed_ = np.array([[site in turned for site in range(space.size)] for turned in back], bool)
     pairs = [u.swapped_pairs() for u in moves]
-    swapped = np.array([packed(p) for p in pairs], np.uint32).reshape(len(moves), space.size, -1)
+    swapped = np.array([packed(p) for p in pairs], np.uint32).reshape(len(moves), space.size, words(space.size))
     return PermutedOperator(
         space,
         inner,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evolution, ensembles and parts of states against dense matrices and closed forms."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import scipy.linalg
 import manybody as mb
 from manybody import exact
 from manybody.hilbert import Fermion, Product, Qubit, Spin
-from manybody.operator import LocalOperator, PauliStrings, spin
+from manybody.operator import LocalOperator, PauliStrings, fermion, spin
 
 SPACE = Spin(5)
 ISING = mb.hamiltonian.ising(SPACE, mb.lattice.chain(5), h=0.7)
@@ -219,16 +220,62 @@ def test_both_parts_have_the_same_entropy(alpha):
     assert one == pytest.approx(expected)
 
 
-def test_free_fermions_have_the_entropy_of_their_correlations():
-    # The modes at the beginning carry no signs of others. Source: I. Peschel, J. Phys. A 36, L205 (2003).
+@pytest.mark.parametrize("modes", [[0, 1], [1, 3], [4, 0, 2]])
+def test_free_fermions_have_the_entropy_of_their_correlations(modes):
+    """Also of modes that are not the first ones (I. Peschel, J. Phys. A 36, L205 (2003))."""
     space = Fermion(6, 3)
     operator = mb.hamiltonian.t_v(space, mb.lattice.chain(6, periodic=False), V=0.0)
     psi = exact.ground_state(operator).states[:, 0]
     _, orbitals = np.linalg.eigh(-np.eye(6, k=1) - np.eye(6, k=-1))
-    correlation = (orbitals[:, :3] @ orbitals[:, :3].T)[:2, :2]
+    correlation = (orbitals[:, :3] @ orbitals[:, :3].T)[np.ix_(modes, modes)]
     z = np.linalg.eigvalsh(correlation)
     expected = -np.sum(z * np.log(z) + (1 - z) * np.log(1 - z))
-    assert exact.entanglement_entropy(space, psi, [0, 1]) == pytest.approx(expected)
+    assert exact.entanglement_entropy(space, psi, modes) == pytest.approx(expected)
+
+
+def test_reduced_density_matrix_of_modes_in_any_order():
+    full, modes = Fermion(5), [3, 1, 4]
+    psi = RNG.normal(size=32) + 1j * RNG.normal(size=32)
+    psi[full.all_states().sum(axis=1) % 2 == 1] = 0.0  # a state of definite parity
+    rho, part = exact.reduced_density_matrix(full, psi, modes), Fermion(3)
+    for i, j in itertools.product(range(3), repeat=2):
+        inside = fermion.create(part, i) @ fermion.destroy(part, j)
+        outside = fermion.create(full, modes[i]) @ fermion.destroy(full, modes[j])
+        assert np.trace(rho @ inside.to_dense()) == pytest.approx(exact.expectation(outside, psi))
+
+
+# --- correlations -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_correlations(connected):
+    first, second = [spin.sp(SPACE, 0), spin.sz(SPACE, 1)], [spin.sx(SPACE, i) for i in range(3)]
+    found = exact.correlations(first, second, 2.0 * PSI, connected=connected)
+    for i, j in itertools.product(range(2), range(3)):
+        a, b = first[i].to_dense(), second[j].to_dense()
+        expected = PSI.conj() @ a @ b @ PSI - connected * (PSI.conj() @ a @ PSI) * (PSI.conj() @ b @ PSI)
+        assert found[i, j] == pytest.approx(expected, rel=0, abs=1e-13)
+
+
+@pytest.mark.parametrize("times", [[0.0, 0.4, 1.1], [-0.3]])
+def test_dynamical_correlations(times):
+    first, second = [spin.sz(SPACE, 0), spin.sp(SPACE, 1)], [spin.sx(SPACE, 2)]
+    found = exact.dynamical_correlations(ISING, first, second, PSI, times)
+    assert found.shape == (len(times), 2, 1)
+    for k, time in enumerate(times):
+        u = scipy.linalg.expm(-1j * time * ISING.to_dense())
+        for i, a in enumerate(first):
+            expected = PSI.conj() @ u.conj().T @ a.to_dense() @ u @ second[0].to_dense() @ PSI
+            assert found[k, i, 0] == pytest.approx(expected, rel=0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("first", "psi", "message"),
+    [([], PSI, "be one or more"), ([spin.sz(Spin(4), 0)], PSI, "act on"), ([spin.sz(SPACE, 0)], PSI[:3], "have shape")],
+)
+def test_bad_correlations(first, psi, message):
+    with pytest.raises(ValueError, match=message):
+        exact.correlations(first, [spin.sz(SPACE, 0)], psi)
 
 
 def test_expectation():

@@ -192,6 +192,15 @@ def test_a_state_has_expectations_of_permutations() -> None:
     assert abs(state.expect(operator).mean - expected) < 1e-12
 
 
+def test_what_cancels_leaves_nothing() -> None:
+    space = Fermion(3)
+    move = permutation(space, [1, 2, 0])
+    assert (move - move).to_sparse().nnz == 0
+    nothing = move @ destroy(space, 0) - destroy(space, 1) @ move
+    assert nothing.to_sparse().nnz == 0
+    check_operator(nothing)
+
+
 def test_conserved_numbers() -> None:
     space = Fermion(3, n_components=2)
     hop = create(space, 0) @ destroy(space, 1)
