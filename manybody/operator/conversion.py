@@ -71,4 +71,5 @@ def _index_of_connected(space: DiscreteSpace, compiled: CompiledOperator, sigma:
     parts = space.index_parts()
     if parts is None:
         return jnp.asarray(space.states_to_index(connected(sigma, *compiled.changes(sigma))))
-    return sum(part.of_codes(compiled.codes(space, sigma, part.place)) for part in parts)
+    index = (jnp.asarray(part.of_codes(compiled.codes(space, sigma, part.place))) for part in parts)
+    return functools.reduce(jnp.add, index)

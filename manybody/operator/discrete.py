@@ -18,17 +18,10 @@ from manybody._types import Array, Float
 from manybody.hilbert import DiscreteSpace, SumSector
 from manybody.operator import bits, matrices
 from manybody.operator.base import Operator
-from manybody.operator.compiled import (
-    BitOperator,
-    CompiledOperator,
-    PermutedOperator,
-    ProjectedOperator,
-    TableOperator,
-    compile_bits,
-    compile_matrices,
-    compile_permuted,
-    connected_are_legal,
-)
+from manybody.operator.compiled import CompiledOperator, ProjectedOperator, connected_are_legal
+from manybody.operator.compiled_bits import BitOperator, compile_bits
+from manybody.operator.compiled_matrices import TableOperator, compile_matrices
+from manybody.operator.compiled_permuted import PermutedOperator, compile_permuted
 from manybody.operator.permuted import PermutedTerms, lifted, plain
 
 Terms = bits.BitTerms | matrices.MatrixTerms | PermutedTerms

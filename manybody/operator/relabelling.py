@@ -50,6 +50,12 @@ class Relabelling(NamedTuple):
         back = np.argsort(self.sites).tolist()
         return Relabelling(tuple(back), tuple(sorted(back[site] for site in self.reversed)), self.fermions)
 
+    def among(self, offset: int, n_sites: int, fermions: tuple[tuple[int, ...], ...]) -> Relabelling:
+        """The same on the sites from `offset` on among others, which stay."""
+        sites = np.arange(n_sites)
+        sites[offset : offset + len(self.sites)] = np.array(self.sites) + offset
+        return Relabelling(tuple(sites.tolist()), tuple(site + offset for site in self.reversed), fermions)
+
     def swapped_pairs(self) -> np.ndarray:
         """Which pairs of modes i < j of one set come in the other order, bool (sites, sites)."""
         order = np.arange(len(self.sites))

@@ -26,7 +26,8 @@ from manybody.operator import (
     permutation,
     spin_inversion,
 )
-from manybody.operator.compiled import BitOperator, CompiledOperator, Connections
+from manybody.operator.compiled import CompiledOperator, Connections
+from manybody.operator.compiled_bits import BitOperator
 from manybody.operator.spin import sigmax, sigmay, sigmaz, sm, sp, sx, sy, sz
 from manybody.testing import check_operator
 from tests.operator.kronecker import conserving, random_matrix

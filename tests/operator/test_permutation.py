@@ -192,6 +192,14 @@ def test_a_state_has_expectations_of_permutations() -> None:
     assert abs(state.expect(operator).mean - expected) < 1e-12
 
 
+def test_on_part_of_a_product() -> None:
+    part, space = Fermion(3), Product(Spin(1, s=1), Fermion(3), Qubit(2))
+    inner = permutation(part, [2, 0, 1]) @ destroy(part, 1)
+    whole = mb.operator.on_part(inner, space, 1)
+    expected = np.kron(np.kron(np.eye(3), inner.to_dense()), np.eye(4))
+    np.testing.assert_allclose(whole.to_dense(), expected, rtol=0, atol=1e-14)
+
+
 def test_what_cancels_leaves_nothing() -> None:
     space = Fermion(3)
     move = permutation(space, [1, 2, 0])
