@@ -47,11 +47,11 @@ def Liouvillian(hamiltonian: DiscreteOperator, jumps: Sequence[DiscreteOperator]
 def left(operator: DiscreteOperator) -> DiscreteOperator:
     """O x 1, i.e. rho -> O rho, on `Doubled(space)`."""
     space = Doubled(operator.space)
-    return from_terms(space, moved(operator.terms, 0, space.local_dimensions), operator.couplings)
+    return from_terms(space, moved(operator.terms, 0, space), operator.couplings)
 
 
 def right(operator: DiscreteOperator) -> DiscreteOperator:
     """1 x O^T, i.e. rho -> rho O, on `Doubled(space)`."""
     space = Doubled(operator.space)
     transposed = operator.terms.adjoint().conjugate()
-    return from_terms(space, moved(transposed, operator.space.size, space.local_dimensions), operator.couplings)
+    return from_terms(space, moved(transposed, operator.space.size, space), operator.couplings)

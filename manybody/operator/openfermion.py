@@ -26,6 +26,7 @@ from manybody.operator.fermion import FermionOperator
 from manybody.operator.local import LocalOperator
 from manybody.operator.optional import load
 from manybody.operator.pauli import PauliStrings
+from manybody.operator.permuted import PermutedTerms
 from manybody.operator.strings import fermion_rows
 
 _MAX_SPLIT = 16
@@ -111,6 +112,10 @@ def to_openfermion(operator: DiscreteOperator) -> Any:
     space = operator.space
     fermions = _inner(space)
     terms = operator.fold().terms
+    plain = not isinstance(terms, PermutedTerms)
+    _checks.require(
+        plain, "operator", "not permute sites", "a permutation of them", "OpenFermion has no such operators."
+    )
     if isinstance(fermions, Fermion):
         result, sums = openfermion.FermionOperator(), _ladder_sums(terms, _our_modes(fermions))
     else:

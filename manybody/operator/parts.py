@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from manybody import _checks
-from manybody.hilbert import Product
+from manybody.hilbert import DiscreteSpace, Product
 from manybody.operator import bits, matrices
 from manybody.operator.bits import BitTerms
-from manybody.operator.discrete import DiscreteOperator, from_terms
+from manybody.operator.discrete import DiscreteOperator, Terms, from_terms
 from manybody.operator.matrices import MatrixTerms, Place
 from manybody.operator.permuted import LocalTerms, PermutedTerms, collected
 
@@ -32,18 +32,21 @@ def on_part(operator: DiscreteOperator, space: Product, part: int) -> DiscreteOp
     factor = space.spaces[part]
     same = factor.local_dimensions == operator.space.local_dimensions
     _checks.require(same, "operator", f"act on the sites of {factor}", operator.space)
-    offset, terms = space.offsets[part].start, operator.terms
-    if not isinstance(terms, PermutedTerms):
-        return from_terms(space, moved(terms, offset, space.local_dimensions), operator.couplings)
-    pieces = (
-        (u.among(offset, space.size, space.fermions), moved(a, offset, space.local_dimensions)) for u, a in terms.pieces
-    )
-    zero = moved(terms.zero, offset, space.local_dimensions)
-    return from_terms(space, collected(zero, pieces), operator.couplings)
+    return from_terms(space, moved(operator.terms, space.offsets[part].start, space), operator.couplings)
 
 
-def moved(terms: LocalTerms, offset: int, dimensions: tuple[int, ...]) -> LocalTerms:
+def moved(terms: Terms, offset: int, space: DiscreteSpace) -> Terms:
     """Terms whose site 0 is site `offset` of a larger space."""
+    if not isinstance(terms, PermutedTerms):
+        return _moved(terms, offset, space.local_dimensions)
+    pieces = (
+        (u.among(offset, space.size, space.fermions), _moved(a, offset, space.local_dimensions))
+        for u, a in terms.pieces
+    )
+    return collected(_moved(terms.zero, offset, space.local_dimensions), pieces)
+
+
+def _moved(terms: LocalTerms, offset: int, dimensions: tuple[int, ...]) -> LocalTerms:
     if all(d == 2 for d in dimensions):
         assert isinstance(terms, BitTerms)
         return _moved_rows(terms, offset, len(dimensions))

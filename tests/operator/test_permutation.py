@@ -200,6 +200,14 @@ def test_on_part_of_a_product() -> None:
     np.testing.assert_allclose(whole.to_dense(), expected, rtol=0, atol=1e-14)
 
 
+def test_liouvillian_of_a_hopping_that_permutes() -> None:
+    space = Fermion(3)
+    move = permutation(space, [1, 2, 0])
+    hamiltonian, h = move + move.adjoint(), (move + move.adjoint()).to_dense()
+    generator = mb.operator.Liouvillian(hamiltonian).to_dense()
+    np.testing.assert_allclose(generator, -1j * (np.kron(h, np.eye(8)) - np.kron(np.eye(8), h.T)), atol=1e-14)
+
+
 def test_what_cancels_leaves_nothing() -> None:
     space = Fermion(3)
     move = permutation(space, [1, 2, 0])
