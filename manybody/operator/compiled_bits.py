@@ -65,28 +65,30 @@ class BitOperator(CompiledOperator):
         return self.sites.shape[0]
 
     def diagonal(self, sigma: Array) -> Array:
-        return self.on_diagonal.evaluate(pack(self.space.to_levels(sigma)), self.couplings).sum(axis=-1)
+        return self.on_diagonal.evaluate(pack(jnp.asarray(self.space.to_levels(sigma))), self.couplings).sum(axis=-1)
 
     def elements(self, sigma: Array) -> Array:
-        packed = pack(self.space.to_levels(sigma))
+        packed = pack(jnp.asarray(self.space.to_levels(sigma)))
         return sum_layers(
             self.blocks, lambda start, stop: self.off_diagonal.part(start, stop).evaluate(packed, self.couplings)
         )
 
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         sites = self.sites[conn]
-        levels = self.space.to_levels(sigma)
+        levels = jnp.asarray(self.space.to_levels(sigma))
         old = jnp.take_along_axis(levels, sites, axis=-1)
         return sites, values_at(self.space, sites, jnp.where(self.flips[conn], 1 - old, old))
 
     def changes(self, sigma: Array) -> tuple[Array, Array]:
-        old = self.space.to_levels(sigma)[:, self.sites]  # (samples, conn, changed)
+        old = jnp.asarray(self.space.to_levels(sigma))[:, self.sites]  # (samples, conn, changed)
         sites = jnp.broadcast_to(self.sites, old.shape)
         return sites, values_at(self.space, sites, jnp.where(self.flips[None], 1 - old, old))
 
     def codes(self, space: DiscreteSpace, sigma: Array, place: np.ndarray) -> Array:
         weights = jnp.asarray(place)
-        code = (space.to_levels(sigma).astype(weights.dtype) * weights[None]).sum(axis=-1, dtype=weights.dtype)
+        code = (jnp.asarray(space.to_levels(sigma)).astype(weights.dtype) * weights[None]).sum(
+            axis=-1, dtype=weights.dtype
+        )
         flip = jnp.where(self.flips, weights[self.sites], 0).sum(axis=-1, dtype=weights.dtype)
         return code[:, None] ^ flip[None]  # the digits of two-level sites are bits
 

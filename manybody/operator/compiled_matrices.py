@@ -67,22 +67,22 @@ class TableOperator(CompiledOperator):
         return self.sites.shape[0]
 
     def diagonal(self, sigma: Array) -> Array:
-        return self.on_diagonal.evaluate(self.space.to_levels(sigma), self.couplings).sum(axis=-1)
+        return self.on_diagonal.evaluate(jnp.asarray(self.space.to_levels(sigma)), self.couplings).sum(axis=-1)
 
     def elements(self, sigma: Array) -> Array:
-        levels = self.space.to_levels(sigma)
+        levels = jnp.asarray(self.space.to_levels(sigma))
         return sum_layers(
             self.blocks, lambda start, stop: self.off_diagonal.part(start, stop).evaluate(levels, self.couplings)
         )
 
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         sites = self.sites[conn]
-        old = jnp.take_along_axis(self.space.to_levels(sigma), sites, axis=-1)
+        old = jnp.take_along_axis(jnp.asarray(self.space.to_levels(sigma)), sites, axis=-1)
         new = (old + self.shifts[conn]) % self.dimensions[sites]
         return sites, values_at(self.space, sites, new)
 
     def changes(self, sigma: Array) -> tuple[Array, Array]:
-        old = self.space.to_levels(sigma)[:, self.sites]  # (samples, conn, changed)
+        old = jnp.asarray(self.space.to_levels(sigma))[:, self.sites]  # (samples, conn, changed)
         new = (old + self.shifts[None]) % self.dimensions[self.sites][None]
         sites = jnp.broadcast_to(self.sites, old.shape)
         return sites, values_at(self.space, sites, new)

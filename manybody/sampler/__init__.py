@@ -5,6 +5,7 @@ from manybody.sampler.base import Sampler, Samples
 from manybody.sampler.exact import Exact
 from manybody.sampler.exchange import Exchange
 from manybody.sampler.flips import LocalFlip, MultiFlip
+from manybody.sampler.hop import Hop
 from manybody.sampler.law import Law
 from manybody.sampler.metropolis import Metropolis
 from manybody.sampler.mixture import Mixture
@@ -13,6 +14,7 @@ from manybody.sampler.move import Move, uniform_index
 __all__ = [
     "Exact",
     "Exchange",
+    "Hop",
     "Law",
     "LocalFlip",
     "Metropolis",

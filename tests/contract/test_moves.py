@@ -14,8 +14,8 @@ import pytest
 import scipy.stats
 
 from manybody import lattice
-from manybody.hilbert import DiscreteSpace, Qubit, Spin, SumSector
-from manybody.sampler import Exchange, Law, LocalFlip, Metropolis, Mixture, Move, MultiFlip, uniform_index
+from manybody.hilbert import DiscreteSpace, Fermion, Fock, Product, Qubit, Spin, SumSector
+from manybody.sampler import Exchange, Hop, Law, LocalFlip, Metropolis, Mixture, Move, MultiFlip, uniform_index
 from manybody.testing.moves import check_move, p_value_of_ratios, propose_often
 
 
@@ -104,6 +104,14 @@ MOVES = {
     "exchange-all-spin-3/2": (Exchange("all"), Spin(3, s=1.5, total_sz=0.5)),
     "exchange-any-levels": (Exchange([(0, 1), (1, 2), (2, 3)]), MIXED_SUM),
     "exchange-two-components": (Exchange(WITHIN), Levels((2,) * 6, TRIPLES)),
+    "exchange-all-components": (Exchange("all"), Levels((2,) * 6, TRIPLES)),
+    "exchange-all-electrons": (Exchange("all"), Fermion(3, n_per_component=(1, 3), n_components=2)),
+    "exchange-all-parts": (Exchange("all"), Product(Spin(3, total_sz=0.5), Fermion(3, n_fermions=2))),
+    "hop-electrons": (Hop(lattice.chain(4)), Fermion(4, n_per_component=(2, 1), n_components=2)),
+    "hop-electrons-one-number": (Hop("all"), Fermion(3, n_fermions=2, n_components=2)),
+    "hop-bosons": (Hop(lattice.chain(3)), Fock(3, n_max=3, n_particles=4)),
+    "hop-bosons-open": (Hop([(0, 1), (1, 2)]), Fock(3, n_max=2, n_particles=3)),
+    "hop-electrons-large": (Hop(lattice.square(10)), Fermion(100, n_per_component=(50, 30), n_components=2)),
     "flips-and-triples": (Mixture([LocalFlip(), MultiFlip(3)], [0.7, 0.3]), Spin(4)),
     "global-and-one": (Mixture([MultiFlip(4), LocalFlip()], [3, 1]), Spin(4)),
     "alternating-bonds": (Mixture([Exchange(PAIRED), Exchange([(1, 2), (3, 4)])]), Spin(6, total_sz=0)),
@@ -286,8 +294,11 @@ def put(space: DiscreteSpace, levels: list[int], changes: dict[int, int]) -> tup
         (LocalFlip(), Spin(4, total_sz=0), r"value of one site, which leads out of the sector .*Exchange stays inside"),
         (Exchange([(0, 1), (2, 3)]), Spin(4, total_sz=0), r"conserves the sum of the levels on sites \[0, 1\]"),
         (Exchange("all"), Spin(4), r"conserves the sum of the levels on all sites"),
+        (Hop("all"), Fermion(3), r"conserves the sum of the levels on all sites"),
+        (Hop(lattice.chain(3)), Fermion(3, n_fermions=2, n_components=2), r"conserves the sum of the levels on sites"),
+        (Hop([(0, 3)]), Fermion(3, n_per_component=(1, 1), n_components=2), r"whose sums of levels are fixed apart"),
         (Exchange([(0, 5)]), Spin(4, total_sz=0), r"exchanges with site 5, but there are 4 sites"),
-        (Exchange("all"), Spin(1, total_sz=0.5), r"exchanges between two sites, but there is one only"),
+        (Exchange("all"), Spin(1, total_sz=0.5), r"exchanges between two sites, but there are no two"),
         (MultiFlip(2), Spin(4), r"sum of the levels modulo 2 on all sites"),
         (MultiFlip(5), Spin(4), r"changes 5 sites, but there are 4"),
         (Mixture([ONE_HALF, OTHER_HALF]), Spin(400, total_sz=0), r"conserves the sum of the levels on sites \[6\]"),

@@ -222,6 +222,15 @@ def test_equal_by_content() -> None:
     assert sx(Spin(3), 0) != sx(Spin(4), 0) != sy(Spin(4), 0) != sx(Spin(4), 1)
 
 
+@pytest.mark.parametrize("name", ["heisenberg", "heisenberg-spin1-sector", "permutation"])
+def test_configurations_from_numpy_inside_jit(name: str) -> None:
+    operator = OPERATORS[name]()
+    sigma = operator.space.all_states()[:5]
+    inside = jax.jit(lambda c: (c.diagonal(sigma), *c.connections(sigma)))(operator.compile())
+    for one, other in zip(inside, (operator.diagonal(sigma), *operator.connections(sigma)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 # --- couplings inside jit ---------------------------------------------------------------------------------------------
 
 SIGMA = np.array([[1, -1, 1, 1, -1, -1], [-1, -1, 1, -1, 1, 1]], np.int8)
