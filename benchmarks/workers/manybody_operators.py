@@ -70,8 +70,14 @@ class Connected:
 
     def _batch(self):
         if self.form == "changes":
-            return self.operator.connections(self.sigma), self.operator.diagonal(self.sigma)
+            return changes(self.operator.compile(), self.sigma)
         return write_out(self.operator.compile(), self.sigma)
+
+
+@jax.jit
+def changes(compiled, sigma):
+    """What a user's jitted function gets: connections and diagonal."""
+    return compiled.connections(sigma), compiled.diagonal(sigma)
 
 
 @jax.jit

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Self
 
@@ -17,6 +18,9 @@ from manybody.hilbert.local import values_at
 from manybody.operator.bits import WORD, BitTerms, unpack_sites
 from manybody.operator.compiled import CompiledOperator
 from manybody.operator.layers import in_layers, n_couplings, pad_sites, scaled, sum_layers
+
+_FEW_WORDS = 8
+"""Up to so many words a bit is read by asking each of them."""
 
 
 @dataclass
@@ -80,7 +84,7 @@ class BitOperator(CompiledOperator):
         return sites, values_at(self.space, sites, jnp.where(self.flips[conn], 1 - old, old))
 
     def changes(self, sigma: Array) -> tuple[Array, Array]:
-        old = jnp.asarray(self.space.to_levels(sigma))[:, self.sites]  # (samples, conn, changed)
+        old = _bits_at(pack(jnp.asarray(self.space.to_levels(sigma))), self.sites)  # (samples, conn, changed)
         sites = jnp.broadcast_to(self.sites, old.shape)
         return sites, values_at(self.space, sites, jnp.where(self.flips[None], 1 - old, old))
 
@@ -152,6 +156,16 @@ def pack(levels: Int[Array, "samples sites"]) -> Array:
         for start in range(0, n_sites, WORD)
     ]
     return jnp.stack(words, axis=-1)
+
+
+def _bits_at(packed: Array, sites: Array) -> Array:
+    """Bits, int32 (samples, conn, changed), of packed configurations (samples, words) at sites (conn, changed)."""
+    word, place = sites // WORD, (sites % WORD).astype(jnp.uint32)
+    shifted = (packed[:, w, None, None] >> place[None] for w in range(packed.shape[1]))
+    if packed.shape[1] <= _FEW_WORDS:  # arithmetic is cheaper than a look-up
+        chosen = [jnp.where(word[None] == w, bits, jnp.uint32(0)) for w, bits in enumerate(shifted)]
+        return (functools.reduce(jnp.bitwise_or, chosen) & 1).astype(jnp.int32)
+    return (packed[:, word] >> place[None] & 1).astype(jnp.int32)
 
 
 def is_odd(packed: Array, masks: Array) -> Array:

@@ -7,6 +7,7 @@ no duplicate connections and an amplitude is a sum over the rows of a group.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -34,6 +35,8 @@ class Layers(NamedTuple):
     blocks: tuple[tuple[int, int], ...]
 
 
+_MAX_UNROLLED = 8
+"""Layers of a block that are added up term by term."""
 _MAX_BLOCKS = 8
 """Different widths of layers; if there are more, groups are filled up to powers of two."""
 
@@ -58,14 +61,20 @@ def in_layers(group: np.ndarray, n_groups: int) -> Layers:
 
 def sum_layers(blocks: tuple[tuple[int, int], ...], rows: Callable[[int, int], Array]) -> Array:
     """Sums over the rows of each group, (samples, groups), of what rows(start, stop) gives, (samples, stop - start)."""
-    total, start = None, 0
-    for layers, width in blocks:
-        stop = start + layers * width
-        part = rows(start, stop)
-        part = part.reshape(part.shape[0], layers, width).sum(axis=1)
-        start = stop
-        total = part if total is None else jnp.concatenate([total[:, :width] + part, total[:, width:]], axis=1)
-    return rows(0, 0) if total is None else total
+    total, start = rows(0, 0), 0
+    for number, (layers, width) in enumerate(blocks):
+        part = _sum_block(layers, width, lambda a, b, start=start: rows(start + a, start + b))
+        start += layers * width
+        total = part if number == 0 else jnp.concatenate([total[:, :width] + part, total[:, width:]], axis=1)
+    return total
+
+
+def _sum_block(layers: int, width: int, rows: Callable[[int, int], Array]) -> Array:
+    """The sum of neighbouring layers; of a few of them term by term, which the compiler vectorises."""
+    if layers > _MAX_UNROLLED:
+        every = rows(0, layers * width)
+        return every.reshape(every.shape[0], layers, width).sum(axis=1)
+    return functools.reduce(jnp.add, [rows(layer * width, (layer + 1) * width) for layer in range(layers)])
 
 
 def pad_sites(changes: Sequence[Sequence[int]], n_sites: int) -> tuple[np.ndarray, np.ndarray]:
