@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +59,7 @@ class BitOperator(CompiledOperator):
     flips: Array  # (conn, changed) whether the site flips or only fills up
     couplings: Array
 
-    def with_couplings(self, couplings: Array) -> Self:
+    def with_couplings(self, couplings: Array) -> BitOperator:
         """The same with other couplings."""
         return self.replace(couplings=couplings)
 

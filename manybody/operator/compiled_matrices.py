@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,7 +57,7 @@ class TableOperator(CompiledOperator):
     dimensions: Int[Array, "sites"]
     couplings: Array
 
-    def with_couplings(self, couplings: Array) -> Self:
+    def with_couplings(self, couplings: Array) -> TableOperator:
         """The same with other couplings."""
         return self.replace(couplings=couplings)
 

@@ -233,7 +233,7 @@ def from_rows(space: DiscreteSpace, rows: bits.BitTerms, couplings: Any, *, proj
 
 def from_terms(space: DiscreteSpace, terms: Terms, couplings: Any) -> DiscreteOperator:
     """Operator from terms in the representation of the space, checked like any other."""
-    return _make(space, terms, couplings)
+    return _make(space, terms, as_couplings(_same, couplings))
 
 
 def identity(space: DiscreteSpace) -> DiscreteOperator:

@@ -63,18 +63,19 @@ def sum_layers(blocks: tuple[tuple[int, int], ...], rows: Callable[[int, int], A
     """Sums over the rows of each group, (samples, groups), of what rows(start, stop) gives, (samples, stop - start)."""
     total, start = rows(0, 0), 0
     for number, (layers, width) in enumerate(blocks):
-        part = _sum_block(layers, width, lambda a, b, start=start: rows(start + a, start + b))
+        part = _sum_block(layers, width, start, rows)
         start += layers * width
         total = part if number == 0 else jnp.concatenate([total[:, :width] + part, total[:, width:]], axis=1)
     return total
 
 
-def _sum_block(layers: int, width: int, rows: Callable[[int, int], Array]) -> Array:
+def _sum_block(layers: int, width: int, start: int, rows: Callable[[int, int], Array]) -> Array:
     """The sum of neighbouring layers; of a few of them term by term, which the compiler vectorises."""
     if layers > _MAX_UNROLLED:
-        every = rows(0, layers * width)
+        every = rows(start, start + layers * width)
         return every.reshape(every.shape[0], layers, width).sum(axis=1)
-    return functools.reduce(jnp.add, [rows(layer * width, (layer + 1) * width) for layer in range(layers)])
+    begins = range(start, start + layers * width, width)
+    return functools.reduce(jnp.add, [rows(begin, begin + width) for begin in begins])
 
 
 def pad_sites(changes: Sequence[Sequence[int]], n_sites: int) -> tuple[np.ndarray, np.ndarray]:
