@@ -74,26 +74,23 @@ class Halves(NamedTuple):
 @functools.lru_cache(maxsize=64)
 def halves(layout: Layout) -> Halves | None:
     """The tables, or None if they would be too long."""
-    dimensions = layout.local_dimensions
+    dimensions, totals = layout.local_dimensions, [sector.total for sector in layout.sectors]
     n_sites = len(dimensions)
     cut = min(range(n_sites + 1), key=lambda c: math.prod(dimensions[:c]) + math.prod(dimensions[c:]))
-    if max(math.prod(dimensions[:cut]), math.prod(dimensions[cut:])) > MAX_CODES:
+    n_classes = math.prod(total + 1 for total in totals)
+    if max(math.prod(dimensions[:cut]), math.prod(dimensions[cut:]), n_classes) > MAX_CODES:
         return None
     place = np.concatenate([_places(dimensions[:cut]), _places(dimensions[cut:])])
     before = np.arange(n_sites) < cut
-    sums = [_sums(layout, place, dimensions, part) for part in (before, ~before)]
-    totals = np.array([sector.total for sector in layout.sectors], np.int64)
-    # Sums as one number, so that they can be compared and looked up.
-    weight = np.concatenate([[1], np.cumprod(totals + 1)])
-    needed = np.where((sums[0] <= totals).all(axis=1), (totals - sums[0]) @ weight[:-1], -1)
-    present = np.where((sums[1] <= totals).all(axis=1), sums[1] @ weight[:-1], weight[-1])
-    count = np.bincount(present, minlength=weight[-1] + 1)[:-1]
-    begin = np.cumsum(count) - count
-    members = np.argsort(present, kind="stable").astype(np.int32)
-    second = np.zeros(len(members), np.int64)
-    inside = present[members] < weight[-1]
-    second[members[inside]] = np.arange(inside.sum()) - begin[present[members[inside]]]
-    ways = np.where(needed >= 0, count[needed], 0)
+    # Second halves with equal sums are a class; a first half goes on with one of them, or not at all.
+    class_of = _classes(np.array(totals), _sums(layout, place, dimensions, ~before), n_classes)
+    needed = _classes(np.array(totals), totals - _sums(layout, place, dimensions, before), n_classes)
+    size = np.append(np.bincount(class_of, minlength=n_classes)[:n_classes], 0)
+    begin = np.cumsum(size) - size
+    members = np.argsort(class_of, kind="stable")
+    second = np.empty(len(members), np.int64)
+    second[members] = np.arange(len(members)) - begin[class_of[members]]
+    ways = size[needed]
     first = np.cumsum(ways) - ways
     heads = np.flatnonzero(ways)
     width = np.int32 if ways.sum() < 2**31 else np.int64  # narrow tables are looked up faster
@@ -101,7 +98,14 @@ def halves(layout: Layout) -> Halves | None:
         IndexPart(np.where(before, place, 0), first.astype(width)),
         IndexPart(np.where(before, 0, place), second.astype(width)),
     )
-    return Halves(parts, first[heads], heads.astype(np.int32), begin[needed[heads]].astype(np.int32), members)
+    return Halves(parts, first[heads], *(a.astype(np.int32) for a in (heads, begin[needed[heads]], members)))
+
+
+def _classes(totals: np.ndarray, sums: np.ndarray, n_classes: int) -> np.ndarray:
+    """A number, int64 (codes,), for each choice of sums (codes, sectors); n_classes if one is negative or too large."""
+    possible = ((sums >= 0) & (sums <= totals)).all(axis=1)
+    weight = np.cumprod(np.concatenate([[1], totals[:-1] + 1]))
+    return np.where(possible, sums @ weight, n_classes)
 
 
 def _places(dimensions: tuple[int, ...]) -> np.ndarray:

@@ -127,6 +127,12 @@ def test_the_index_is_a_sum_of_parts(space: DiscreteSpace) -> None:
     np.testing.assert_array_equal(index, np.arange(space.n_states))
 
 
+def test_many_sectors_have_no_table_of_all_sums() -> None:
+    layout = Layout((2,) * 30, tuple(SumSector((i,), 1) for i in range(30)))  # 2^30 sums, of which one occurs
+    assert halves.halves(layout) is None
+    np.testing.assert_array_equal(rank(layout, unrank(layout, np.array([0]))), [0])
+
+
 def test_a_list_of_configurations_is_no_sum() -> None:
     space = Constrained(Spin(4), Blockade(((0, 1), (1, 2))))
     assert space.index_parts() is None
