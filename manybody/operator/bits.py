@@ -191,35 +191,53 @@ class BitTerms:
     def differs(self, other: BitTerms) -> bool:
         """Whether the rows of some coupling are another operator, beyond rounding errors."""
         difference = self.add(other.scale(-1.0), 0)
-        return not _negligible(difference._independent_weights(), self.weight)
+        return not _negligible(difference._independent().weight, self.weight)
 
-    def _independent_weights(self) -> np.ndarray:
-        """Weights of a form that is zero only if they are.
+    def _independent(self) -> BitTerms:
+        """A form that is zero only if it has no rows.
 
-        Rows of one flip are independent where their conditions are on the same sites; elsewhere these become signs.
+        Rows of one flip are independent where their conditions are on the same sites; all other conditions of theirs
+        become signs.
         """
+        return self._split(lambda t: t.need & ~t._joint_needs(np.bitwise_and), _condition_to_signs)
+
+    def _weights_in(self, sector: SumSector) -> np.ndarray:
+        """Weights of a form that has no rows if these do nothing to the configurations of a sector.
+
+        Rows of one flip get conditions on the same sites; those that no configuration meets are left out. If that takes
+        too many rows, what they do outside of the sector counts as well.
+        """
+        missing = _popcount(self._joint_needs(np.bitwise_or) & ~self.need)
+        if (2.0**missing).sum() > 2**_MAX_EXPANDED_SITES:
+            return self._independent().weight
+        cases = self._split(lambda t: t._joint_needs(np.bitwise_or) & ~t.need, _cases)
+        ones = _popcount(cases.value & self._packed(sector))
+        free = len(sector.sites) - _popcount(cases.need & self._packed(sector))
+        return cases.weight[(ones <= sector.total) & (sector.total <= ones + free)]
+
+    def _joint_needs(self, ufunc: np.ufunc) -> np.ndarray:
+        """For every row the sites (rows, words) where all, or some, rows of its flip and coupling have conditions."""
         _, group = _unique_rows(np.concatenate([self.flip, self.coupling[:, None].astype(np.uint32)], axis=1))
-        first = np.full(len(group), len(group))
-        np.minimum.at(first, group, np.arange(len(group)))
-        differs = np.any(self.need != self.need[first[group]], axis=1)
-        mixed = np.bincount(group, differs, len(group))[group] > 0
-        rest = BitTerms(self.n_sites, self.masks[:, mixed], self.coupling[mixed], self.weight[mixed])
-        return np.concatenate([self.weight[~mixed], rest.as_pauli_strings().weight])
+        joint = np.full_like(self.need, 0 if ufunc is np.bitwise_or else ~np.uint32(0))
+        ufunc.at(joint, group, self.need)
+        return joint[group]
 
     def leaves_sector(self, sector: SumSector) -> bool:
         """Whether some row changes the sum of the levels on the sites of a sector."""
         large = np.abs(self.weight) > 1e-12 * np.max(np.abs(self.weight), initial=0.0)
         free_flips = _popcount(self.flip & self._packed(sector) & ~self.need)
         free_flips = np.where(self._inverts(sector), 0, free_flips)
-        if np.any(large & (free_flips == len(sector.sites))):  # all of them, away from half filling
-            return True
+        n_sites = len(sector.sites)
+        if n_sites > _MAX_EXPANDED_SITES and np.any(large & (free_flips == n_sites)):
+            return True  # all of them, away from half filling; that so many cases cancel is out of the question
         most = int(np.max(free_flips, initial=0))
         must = f"be unconstrained for terms that flip {most} sites at once"
         _checks.require(most <= _MAX_EXPANDED_SITES, "space", must, "a sector")
         known = self._with_known_gains([sector])
+        leave = known._leaves(sector)
+        leaving = BitTerms(self.n_sites, known.masks[:, leave], known.coupling[leave], known.weight[leave])
         # What cancels may leave rounding errors, of the size of what it is made of.
-        large = np.abs(known.weight) > 1e-12 * np.max(np.abs(self.weight), initial=0.0)
-        return bool(np.any(large & known._leaves(sector)))
+        return not _negligible(leaving._weights_in(sector), self.weight)
 
 
 def from_matrix(n_sites: int, sites: Sequence[int], matrix: np.ndarray, coupling: int = 0) -> BitTerms:

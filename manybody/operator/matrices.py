@@ -156,7 +156,7 @@ class MatrixTerms:
         if not self.add(other.scale(-1.0), 0).terms:
             return False
         mine, theirs = self.as_irreducible(), other.as_irreducible()
-        return _largest(mine.add(theirs.scale(-1.0), 0)) > 1e-12 * _largest(mine)
+        return _largest(mine.add(theirs.scale(-1.0), 0)) > 1e-12 * _largest(self)  # of what may cancel
 
     def leaves_sector(self, sector: SumSector) -> bool:
         """Whether some term changes the sum of the levels on the sites of a sector."""
