@@ -56,7 +56,7 @@ def arguments():
     parser.add_argument("--python", default=sys.executable, help="interpreter with what manybody needs (this one)")
     parser.add_argument("--cases", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=15, help="turns of each tool that count")
-    parser.add_argument("--batches", type=int, default=5, help="batches in a turn; reported is the time of one")
+    parser.add_argument("--turn", type=float, default=0.2, help="seconds of a turn; reported is the time of one batch")
     parser.add_argument("--platform", default="cpu", help="JAX_PLATFORMS of all workers")
     parser.add_argument("--out", help="file for the report")
     return parser.parse_args()
@@ -81,9 +81,9 @@ def compare(case, args):
                 workers[name] = worker
                 tools[name] = begin(worker)
             found = check(workers, folder)
-            turns = harness.alternate(workers, "evaluate", args.rounds, n=args.batches)
+            turns = harness.alternate(workers, "repeat", args.rounds, seconds=args.turn)
             for name, worker in workers.items():
-                turns[name] = [per_batch(reply, args.batches) for reply in turns[name]]
+                turns[name] = [per_batch(reply) for reply in turns[name]]
                 tools[name] |= harness.summary(turns[name]) | worker.call("about")["result"]
                 tools[name]["connections_per_s"] = found["n_connections"] / tools[name]["median_s"]
         finally:
@@ -106,8 +106,9 @@ def begin(worker):
     return {**times, "peak_rss_mb": call["peak_rss_mb"], **worker.started["result"]}
 
 
-def per_batch(reply, n):
-    return reply | {"wall_s": reply["wall_s"] / n, "cpu_s": reply["cpu_s"] / n}
+def per_batch(reply):
+    """A turn with the times of one of its batches."""
+    return reply | {"wall_s": reply["wall_s"] / reply["result"], "cpu_s": reply["cpu_s"] / reply["result"]}
 
 
 # --- the problems -----------------------------------------------------------------------------------------------------

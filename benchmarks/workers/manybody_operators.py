@@ -2,6 +2,7 @@
 """Connected configurations and matrix elements of a batch: manybody's side."""
 
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the package of this checkout
@@ -44,6 +45,14 @@ class Connected:
         for _ in range(n):
             result = jax.block_until_ready(self._batch())
         return [list(array.shape) for array in jax.tree.leaves(result)]
+
+    def repeat(self, seconds):
+        """Batches until the time is over; their number."""
+        end, n = time.perf_counter() + seconds, 0
+        while n == 0 or time.perf_counter() < end:
+            self.evaluate(1)
+            n += 1
+        return n
 
     def check(self, out):
         """Sums over connections of element * f(sigma'), and the number of distinct connections."""

@@ -3,6 +3,7 @@
 
 import functools
 import sys
+import time
 
 import jax
 import netket as nk
@@ -39,6 +40,14 @@ class Connected:
         for _ in range(n):
             result = jax.block_until_ready(self._batch()[:2])
         return [list(array.shape) for array in result]
+
+    def repeat(self, seconds):
+        """Batches until the time is over; their number."""
+        end, n = time.perf_counter() + seconds, 0
+        while n == 0 or time.perf_counter() < end:
+            self.evaluate(1)
+            n += 1
+        return n
 
     def check(self, out):
         """Sums over connections of element * f(sigma'), and the number of distinct connections."""

@@ -139,8 +139,8 @@ def test_tools_must_agree(operators, tmp_path, wrong, sums, n_connections):
 
 
 def test_times_are_those_of_one_batch(operators):
-    reply = {"result": None, "wall_s": 1.0, "cpu_s": 2.0, "peak_rss_mb": 7}
-    assert operators.per_batch(reply, 4) == {"result": None, "wall_s": 0.25, "cpu_s": 0.5, "peak_rss_mb": 7}
+    reply = {"result": 4, "wall_s": 1.0, "cpu_s": 2.0, "peak_rss_mb": 7}
+    assert operators.per_batch(reply) == {"result": 4, "wall_s": 0.25, "cpu_s": 0.5, "peak_rss_mb": 7}
 
 
 def test_energies_must_agree(exact):
