@@ -70,12 +70,12 @@ class DiscreteOperator(Operator):
 
     @property
     def is_real(self) -> bool:
-        """Whether all matrix elements are real."""
+        """Whether all matrix elements are known to be real, from the terms as they are written."""
         return self.terms.is_real
 
     @property
     def is_diagonal(self) -> bool:
-        """Whether there are no connections."""
+        """Whether there are known to be no connections."""
         return self.max_connections == 0
 
     @property
