@@ -12,6 +12,7 @@ NumPy: it runs once, when an operator is made.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -247,9 +248,21 @@ def from_matrix(n_sites: int, sites: Sequence[int], matrix: np.ndarray, coupling
     sign pattern) is taken, whichever has fewer rows. To be put together with `concatenate`.
     """
     k = len(sites)
-    x = np.arange(2**k)
-    bits = np.stack([pack_sites([s for j, s in enumerate(sites) if (i >> (k - 1 - j)) & 1], n_sites) for i in x])
-    walsh = np.where(np.bitwise_count(x[:, None] & x[None, :]) % 2, -1.0, 1.0) / 2**k
+    local, weight = _local_rows(matrix.shape[0], matrix.dtype.str, np.ascontiguousarray(matrix).tobytes())
+    joint = np.arange(2**k)
+    bits = np.stack([pack_sites([s for j, s in enumerate(sites) if (i >> (k - 1 - j)) & 1], n_sites) for i in joint])
+    return BitTerms(n_sites, bits[local], np.full(len(weight), coupling, np.int32), weight)
+
+
+@functools.lru_cache(maxsize=64)
+def _local_rows(size: int, dtype: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of a matrix (size, size): masks (4, rows) as joint levels of its sites, and weights (rows,).
+
+    The same matrix acts on many sites, so it is remembered.
+    """
+    matrix = np.frombuffer(content, dtype).reshape(size, size)
+    x = np.arange(size)
+    walsh = np.where(np.bitwise_count(x[:, None] & x[None, :]) % 2, -1.0, 1.0) / size
     scale = np.max(np.abs(matrix), initial=0.0)
     masks, weights = [], []
     for change in x:
@@ -257,15 +270,14 @@ def from_matrix(n_sites: int, sites: Sequence[int], matrix: np.ndarray, coupling
         spectrum = walsh @ amplitude
         cases = np.flatnonzero(np.abs(amplitude) > _TOLERANCE * scale)
         signs = np.flatnonzero(np.abs(spectrum) > _TOLERANCE * scale)
-        zero = np.zeros((min(len(cases), len(signs)), words(n_sites)), np.uint32)
+        zero = np.zeros(min(len(cases), len(signs)), int)
         if len(signs) <= len(cases):
-            masks.append(np.stack([zero | bits[change], zero, zero, bits[signs]]))
+            masks.append(np.stack([zero + change, zero, zero, signs]))
             weights.append(spectrum[signs])
         else:
-            masks.append(np.stack([zero | bits[change], zero | bits[-1], bits[cases], zero]))
+            masks.append(np.stack([zero + change, zero + size - 1, cases, zero]))
             weights.append(amplitude[cases])
-    weight = np.concatenate(weights)  # no two rows are equal: nothing to merge
-    return BitTerms(n_sites, np.concatenate(masks, axis=1), np.full(len(weight), coupling, np.int32), weight)
+    return np.concatenate(masks, axis=1), np.concatenate(weights)  # no two rows are equal: nothing to merge
 
 
 def concatenate(n_sites: int, terms: Sequence[BitTerms]) -> BitTerms:

@@ -36,12 +36,16 @@ class _Rows:
         """Some of the rows."""
         return jax.tree.map(lambda field: field[..., start:stop], self)
 
-    def evaluate(self, packed: Array, couplings: Array) -> Array:
+    def scaled(self, couplings: Array) -> _Rows:
+        """The rows with their couplings made part of the weights."""
+        return _Rows(self.need, self.value, self.sign, scaled(self.weight, couplings, self.coupling), self.coupling)
+
+    def evaluate(self, packed: Array) -> Array:
         """Packed configurations (samples, words) -> weights of the rows (samples, rows)."""
         legal = jnp.ones((packed.shape[0], self.weight.shape[0]), bool)
         for w in range(self.need.shape[0]):
             legal &= (packed[:, w, None] & self.need[None, w]) == self.value[None, w]
-        coefficient = scaled(self.weight, couplings, self.coupling)[None, :]
+        coefficient = self.weight[None, :]
         if self.sign is not None:
             coefficient = jnp.where(is_odd(packed, self.sign), -coefficient, coefficient)
         return jnp.where(legal, coefficient, jnp.zeros((), coefficient.dtype))
@@ -68,13 +72,13 @@ class BitOperator(CompiledOperator):
         return self.sites.shape[0]
 
     def diagonal(self, sigma: Array) -> Array:
-        return self.on_diagonal.evaluate(pack(jnp.asarray(self.space.to_levels(sigma))), self.couplings).sum(axis=-1)
+        packed = pack(jnp.asarray(self.space.to_levels(sigma)))
+        return self.on_diagonal.scaled(self.couplings).evaluate(packed).sum(axis=-1)
 
     def elements(self, sigma: Array) -> Array:
         packed = pack(jnp.asarray(self.space.to_levels(sigma)))
-        return sum_layers(
-            self.blocks, lambda start, stop: self.off_diagonal.part(start, stop).evaluate(packed, self.couplings)
-        )
+        every = self.off_diagonal.scaled(self.couplings)
+        return sum_layers(self.blocks, lambda start, stop: every.part(start, stop).evaluate(packed))
 
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         sites = self.sites[conn]

@@ -93,6 +93,8 @@ def pad_sites(changes: Sequence[Sequence[int]], n_sites: int) -> tuple[np.ndarra
 def scaled(weight: Array, couplings: Array, index: Array) -> Array:
     """weight * couplings[index], real if both are."""
     dtype = np.promote_types(weight.dtype, couplings.dtype)
+    if couplings.shape[0] == 1:
+        return weight.astype(dtype) * couplings.astype(dtype)
     return weight.astype(dtype) * couplings.astype(dtype)[index]
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from manybody import _checks
@@ -11,12 +13,16 @@ from manybody.operator.discrete import DiscreteOperator
 from manybody.operator.local import LocalOperator
 
 
+@functools.lru_cache(maxsize=32)
 def spin_matrices(dimension: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """S^x, S^y, S^z of spin s = (dimension - 1) / 2, each (dimension, dimension), basis from +s down to -s."""
     s = (dimension - 1) / 2
     m = s - np.arange(dimension)
     raising = np.diag(np.sqrt(s * (s + 1) - m[1:] * (m[1:] + 1)), k=1)
-    return (raising + raising.T) / 2, (raising - raising.T) / 2j, np.diag(m)
+    matrices = ((raising + raising.T) / 2, (raising - raising.T) / 2j, np.diag(m))
+    for matrix in matrices:  # remembered, as they are asked for at each site
+        matrix.setflags(write=False)
+    return matrices
 
 
 def sx(space: DiscreteSpace, site: int) -> DiscreteOperator:
