@@ -80,13 +80,15 @@ class DiscreteOperator(Operator):
 
     @property
     def conserved(self) -> frozenset[str]:
-        """Which numbers of the space (see `DiscreteSpace.numbers`) the operator is known to conserve."""
-        totals = {sector.sites for sector in self.space.sectors}
-        return frozenset(
-            name
-            for name, sites in self.space.numbers.items()
-            if sites in totals or not self.terms.leaves_sector(SumSector(sites, 0))
-        )
+        """Which numbers of the space (see `DiscreteSpace.numbers`) the operator is known to conserve, at any value."""
+        fixed = {sector.sites for sector in self.space.sectors}
+        dimensions = self.space.local_dimensions
+
+        def keeps(sites: tuple[int, ...]) -> bool:
+            top = sum(dimensions[site] - 1 for site in sites)
+            return not any(self.terms.leaves_sector(SumSector(sites, total)) for total in range(top + 1))
+
+        return frozenset(n for n, sites in self.space.numbers.items() if sites in fixed or keeps(sites))
 
     def conserves(self, space: DiscreteSpace) -> bool:
         """Whether the operator is known to map the sectors of `space` (the same sites, constrained) to themselves.
