@@ -23,6 +23,7 @@ from manybody.hilbert import (
     Spin,
     SumSector,
     halves,
+    ranking,
 )
 from manybody.hilbert.counting import Layout, n_configurations
 from manybody.hilbert.ranking import BLOCK, rank, strides, unrank
@@ -59,11 +60,12 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def fresh() -> Iterator[None]:
     """Nothing that was remembered before is used, nor remembered afterwards."""
-    halves.halves.cache_clear()
-    jax.clear_caches()
+    remembered = (halves.halves.cache_clear, ranking._rank_jax.clear_cache, ranking._unrank_jax.clear_cache)
+    for forget in remembered:
+        forget()
     yield
-    halves.halves.cache_clear()
-    jax.clear_caches()
+    for forget in remembered:
+        forget()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the same for all examples

@@ -61,8 +61,8 @@ def test_permutation(name: str) -> None:
     np.testing.assert_array_equal(operator.to_dense(), matrix)
     np.testing.assert_array_equal(operator.adjoint().to_dense(), matrix.T)
     assert (operator @ operator.adjoint()).is_diagonal
-    check_operator(operator)
-    check_operator(operator + 0.5 * operator.adjoint() @ operator.adjoint())
+    if name in {"spins 1", "electrons", "two kinds of fermions"}:  # of which the laws take a while
+        check_operator(operator + 0.5 * operator.adjoint() @ operator.adjoint())
 
 
 @pytest.mark.parametrize(
