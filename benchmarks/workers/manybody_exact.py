@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the package of this checkout
 
-import jax
 import numpy as np
+from manybody_version import versions
 
 import manybody as mb
 
@@ -42,7 +42,7 @@ class Chain:
     def about(self):
         operator, energy, state = self.found
         return {
-            "versions": {"manybody": _version(), "jax": jax.__version__, "python": sys.version.split()[0]},
+            "versions": versions(),
             "n_states": len(state),
             "residual": float(np.linalg.norm(mb.exact.linear_operator(operator) @ state - energy * state)),
         }
@@ -50,12 +50,3 @@ class Chain:
     def _hamiltonian(self):
         space = mb.hilbert.Spin(self.sites, total_sz=0)
         return mb.hamiltonian.heisenberg(space, mb.lattice.chain(self.sites))
-
-
-def _version():
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("manybody")
-    except PackageNotFoundError:
-        return "not installed (checkout)"

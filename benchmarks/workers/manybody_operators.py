@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the package of t
 import jax
 import jax.numpy as jnp
 import numpy as np
+from manybody_version import versions
 
 import manybody as mb
 
@@ -72,7 +73,7 @@ class Connected:
 
     def about(self):
         return {
-            "versions": {"manybody": _version(), "jax": jax.__version__, "python": sys.version.split()[0]},
+            "versions": versions(),
             "device": str(jax.devices()[0].device_kind),
             "n_slots": self.operator.max_connections + 1,
         }
@@ -122,12 +123,3 @@ def molecule(data, scale):
 
 
 BUILD = {"heisenberg": heisenberg, "hubbard": hubbard, "molecule": molecule}
-
-
-def _version():
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("manybody")
-    except PackageNotFoundError:
-        return "not installed (checkout)"

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from manybody_version import versions
 
 import manybody as mb
 
@@ -47,7 +48,7 @@ class Ising:
 
     def about(self):
         return {
-            "versions": {"manybody": _version(), "jax": jax.__version__, "python": sys.version.split()[0]},
+            "versions": versions(),
             "device": str(jax.devices()[0].device_kind),
             "n_devices": jax.device_count(),
             "n_params": self.state.n_params,
@@ -100,12 +101,3 @@ class Ising:
 
     def _params(self, data):
         return {"hidden": {name: jnp.asarray(data[name], self.dtype) for name in ("kernel", "bias")}}
-
-
-def _version():
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("manybody")
-    except PackageNotFoundError:
-        return "not installed (checkout)"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from manybody import _checks
-from manybody.hilbert import Constrained, DiscreteSpace, Doubled, Fermion, Fock, Product
+from manybody.hilbert import Constrained, DiscreteSpace, Fermion, Fock
 from manybody.operator.bits import WORD, BitTerms, concatenate
 from manybody.operator.boson import annihilation_matrix
 from manybody.operator.discrete import DiscreteOperator, from_rows
@@ -286,15 +286,9 @@ def _of_kind(space: DiscreteSpace, kind: type) -> DiscreteSpace:
 
 
 def _check_qubits(space: DiscreteSpace, name: str) -> None:
-    if _has_fermions(space) or any(d != 2 for d in space.local_dimensions):
+    if space.fermions or any(d != 2 for d in space.local_dimensions):
         must = "have two levels on each site, and no fermions next to others" if name == "operator" else "be of qubits"
         raise TypeError(_checks.requirement(name, must, space))
-
-
-def _has_fermions(space: DiscreteSpace) -> bool:
-    if isinstance(space, (Constrained, Doubled)):
-        return _has_fermions(space.space)
-    return isinstance(space, Fermion) or (isinstance(space, Product) and any(map(_has_fermions, space.spaces)))
 
 
 def _check_range(modes: Any, n_modes: int) -> None:

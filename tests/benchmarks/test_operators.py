@@ -21,7 +21,7 @@ def load(path):
     spec = importlib.util.spec_from_file_location(f"benchmarks_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     before = sys.path[:]
-    sys.path.insert(0, str(BENCHMARKS))
+    sys.path[:0] = [str(BENCHMARKS), str(path.parent)]  # as where it is started
     try:
         spec.loader.exec_module(module)
     finally:
