@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import struct
 import sys
 import threading
 import time
@@ -10,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from manybody.parallel.comm import Comm
 
@@ -57,4 +60,25 @@ def fail(comm: Comm, message: str, code: int = 1) -> NoReturn:
     where = f"[process {comm.rank} of {comm.n_processes}] " if comm.rank else ""
     sys.stderr.write(where + message)
     sys.stderr.flush()
+    _wait_until_read(sys.stderr)
     comm.abort(code)
+
+
+def _wait_until_read(stream: TextIO, patience: float = 5.0) -> None:
+    """Wait until the launcher has taken what a pipe holds: mpiexec may throw away what it has not read when it ends."""
+    deadline = time.monotonic() + patience
+    try:
+        if not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            return
+        while _unread(stream.fileno()) and time.monotonic() < deadline:
+            time.sleep(0.001)
+    except (ImportError, OSError, ValueError):  # no file behind it, or a system that does not count
+        return
+
+
+def _unread(pipe: int) -> int:
+    """Bytes that nobody has read yet."""
+    import fcntl
+    import termios
+
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
