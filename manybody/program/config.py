@@ -25,6 +25,11 @@ def exchange(lattice: lattice.AbstractLattice, *, pairs: int | Literal["all"] = 
     return sampler.Exchange("all" if pairs == "all" else lattice.bonds(pairs))
 
 
+def hop(lattice: lattice.AbstractLattice, *, pairs: int | Literal["all"] = 1) -> sampler.Hop:
+    """Hops on the bonds of order `pairs` (of each component of fermions), or between any two sites of a sector."""
+    return sampler.Hop("all") if pairs == "all" else sampler.Hop(lattice.bonds(pairs), lattice.n_sites)
+
+
 def local_flip(lattice: lattice.AbstractLattice) -> sampler.LocalFlip:
     """Flips of one site."""
     del lattice
@@ -42,8 +47,8 @@ def _exported(module: Any, *names: str) -> dict[str, Any]:
 
 
 LATTICES = Registry(_exported(lattice, "chain", "cubic", "honeycomb", "kagome", "rectangle", "square", "triangular"))
-SPACES = Registry(_exported(hilbert, "Qubit", "Spin"))
-HAMILTONIANS = Registry(_exported(hamiltonian, "heisenberg", "ising", "j1j2", "xxz"))
+SPACES = Registry(_exported(hilbert, "Fermion", "Fock", "Qubit", "Spin"))
+HAMILTONIANS = Registry(_exported(hamiltonian, "bose_hubbard", "heisenberg", "hubbard", "ising", "j1j2", "t_v", "xxz"))
 ANSATZES = Registry(
     _exported(ansatz, "MLP", "RBM", "Jastrow", "MeanField"),
     {
@@ -52,7 +57,7 @@ ANSATZES = Registry(
         "activation": {"log_cosh": ansatz.log_cosh, **_exported(nn, "gelu", "relu", "silu", "tanh")},
     },
 )
-MOVES = Registry({"Exchange": exchange, "LocalFlip": local_flip, "MultiFlip": multi_flip})
+MOVES = Registry({"Exchange": exchange, "Hop": hop, "LocalFlip": local_flip, "MultiFlip": multi_flip})
 OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import manybody as mb
 from manybody.program import build, catalogue
-from manybody.program.config import LATTICES, GroundState, Schedule, load
+from manybody.program.config import LATTICES, SPACES, GroundState, Schedule, load
 from manybody.program.reference import exact_energy
 from manybody.program.tables import Call, ConfigError, from_table
 from tests.program.tiny import changed
@@ -95,6 +95,13 @@ LARGE = (("lattice.n", 40), ("hamiltonian.marshall", False))
 ISING = (("hamiltonian", {"kind": "ising"}), ("space", ...), ("sampler.move.kind", "LocalFlip"))
 SQUARE = (("lattice", {"kind": "square", "lx": 2, "ly": 3}),)
 FIVE = (("lattice.n", 5), ("space.total_sz", 0.5), ("hamiltonian.marshall", False))
+BOSONS = (("space", {"kind": "Fock", "n_max": 1}), ("hamiltonian", {"kind": "bose_hubbard"}))
+ELECTRONS = (
+    ("lattice.n", 3),
+    ("space", {"kind": "Fermion", "n_components": 2, "n_per_component": [2, 1]}),
+    ("hamiltonian", {"kind": "hubbard"}),
+)
+SPINLESS = (("lattice.n", 4), ("space", {"kind": "Fermion", "n_fermions": 2}), ("hamiltonian", {"kind": "t_v"}))
 SCHEDULE = {"kind": "linear", "start": 0.1, "stop": 0.01, "steps": 3}
 
 OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
@@ -107,6 +114,11 @@ OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
     ("space.kind", "Qubit", space, (("space.total_sz", ...),)),
     ("space.s", 1, space, ()),
     ("space.total_sz", 1, space, ()),
+    ("space.n_max", 2, space, BOSONS),
+    ("space.n_particles", 3, space, BOSONS),
+    ("space.n_fermions", 1, space, SPINLESS),
+    ("space.n_components", 2, lambda config: SPACES.make(config.space, 6), SPINLESS),
+    ("space.n_per_component", [1, 1], space, ELECTRONS),
     ("hamiltonian.kind", "xxz", matrix, (("hamiltonian", {"kind": "ising"}), ("space", ...))),
     ("hamiltonian.J", 2, matrix, ()),
     ("hamiltonian.J", [1.0, 0.5], matrix, (("hamiltonian.marshall", False),)),
@@ -116,6 +128,10 @@ OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
     ("hamiltonian.J2", 0.1, matrix, (("hamiltonian", {"kind": "j1j2"}),)),
     ("hamiltonian.Delta", 2.0, matrix, (("hamiltonian", {"kind": "xxz"}),)),
     ("hamiltonian.h", 0.5, matrix, ISING),
+    ("hamiltonian.t", 0.5, matrix, BOSONS),
+    ("hamiltonian.mu", 0.5, matrix, BOSONS),
+    ("hamiltonian.U", 0.5, matrix, ELECTRONS),
+    ("hamiltonian.V", 0.5, matrix, SPINLESS),
     ("ansatz.kind", "Jastrow", ansatz, (("ansatz", {"kind": "MeanField"}),)),
     ("ansatz.alpha", 0.5, ansatz, ()),
     ("ansatz.param_dtype", "complex128", ansatz, ()),
@@ -184,6 +200,21 @@ def test_kinds_of_samplers_and_moves() -> None:
     for kind, move in moves.items():
         numbers = {"n_flips": 3} if kind == "MultiFlip" else {}
         assert sampler(tiny(("space", ...), ("sampler.move", {"kind": kind, **numbers}))).move == move
+
+
+def test_hops() -> None:
+    bonds = mb.lattice.chain(3).bonds()
+    assert sampler(tiny(*ELECTRONS, ("sampler.move", {"kind": "Hop"}))).move == mb.sampler.Hop(bonds, 3)
+    anywhere = sampler(tiny(*ELECTRONS, ("sampler.move", {"kind": "Hop", "pairs": "all"}))).move
+    assert anywhere == mb.sampler.Hop("all")
+
+
+@pytest.mark.parametrize("start", [BOSONS, ELECTRONS, SPINLESS])
+def test_particles_can_be_optimised(start: tuple) -> None:
+    config = tiny(*start, ("sampler", {"kind": "Exact"}))
+    found = build.problem(config)
+    assert found.hamiltonian.space == found.space
+    assert build.state(config, found).sample().expect(found.hamiltonian).error == 0
 
 
 def test_options_are_complete() -> None:
