@@ -2,7 +2,21 @@
 """Sites, neighbours and boundaries: Bravais lattices with a basis, and lattices made from any graph."""
 
 from manybody.lattice.base import AbstractLattice, Bonds
-from manybody.lattice.bravais import chain, cubic, honeycomb, kagome, rectangle, square, triangular
+from manybody.lattice.bravais import (
+    bcc,
+    chain,
+    cubic,
+    diamond,
+    fcc,
+    honeycomb,
+    kagome,
+    pyrochlore,
+    rectangle,
+    shastry_sutherland,
+    shuriken,
+    square,
+    triangular,
+)
 from manybody.lattice.graph import Graph, from_networkx
 from manybody.lattice.lattice import Lattice
 from manybody.lattice.plaquettes import Plaquette
@@ -13,12 +27,18 @@ __all__ = [
     "Graph",
     "Lattice",
     "Plaquette",
+    "bcc",
     "chain",
     "cubic",
+    "diamond",
+    "fcc",
     "from_networkx",
     "honeycomb",
     "kagome",
+    "pyrochlore",
     "rectangle",
+    "shastry_sutherland",
+    "shuriken",
     "square",
     "triangular",
 ]

@@ -21,7 +21,8 @@ def real_matrix(value: ArrayLike, name: str) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise TypeError(_checks.requirement(name, "be a matrix of real numbers", f"{value!r:.80}")) from error
     _checks.require(array.ndim == 2 and array.size > 0, name, "be a matrix (a list of vectors)", f"shape {array.shape}")
-    _checks.require(bool(np.isfinite(array).all()), name, "be finite", array.tolist())
+    if not np.isfinite(array).all():
+        raise ValueError(_checks.requirement(name, "be finite", array.tolist()))
     return array
 
 

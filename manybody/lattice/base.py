@@ -13,7 +13,7 @@ from jaxtyping import Complex
 
 from manybody import _checks
 from manybody._types import Float, Int
-from manybody.lattice import plaquettes
+from manybody.lattice import colouring, plaquettes
 from manybody.lattice._arrays import read_only
 from manybody.lattice.plaquettes import Plaquette
 
@@ -171,7 +171,7 @@ class AbstractLattice(abc.ABC):
     @property
     def is_bipartite(self) -> bool:
         """Whether the nearest-neighbour bonds always lead from one sublattice to the other."""
-        return self._colour(self._nearest())[1] is None
+        return colouring.two_colours(self.n_sites, self._nearest())[1] is None
 
     def sublattices(self, kinds: Sequence[str] | None = None) -> Int[np.ndarray, " sites"]:
         """The sublattice, 0 or 1, of every site, such that every nearest-neighbour bond joins 0 and 1.
@@ -192,9 +192,22 @@ class AbstractLattice(abc.ABC):
         """
         kinds = _checked_kinds(kinds)
         pairs = self._nearest() if kinds is None else np.concatenate([self.bonds(kind=kind) for kind in kinds])
-        colour, clash = self._colour(pairs)
+        colour, clash = colouring.two_colours(self.n_sites, pairs)
         _checks.require(clash is None, "lattice", "be bipartite", f"bond {clash} within a loop of odd length")
         return colour
+
+    def bond_colours(self, order: int = 1, kind: str | None = None, images: bool = False) -> Int[np.ndarray, " bonds"]:
+        """Colours 0, 1, ... of the bonds, aligned with `bonds` of the same arguments.
+
+        No two bonds of one colour share a site, so what acts on them commutes: the layers of a Trotter step or of a
+        sweep. There are few colours, usually as many as bonds at a site, though the fewest are not promised.
+
+        Example:
+            >>> from manybody.lattice import chain
+            >>> chain(4).bond_colours().tolist()  # of the bonds 0-1, 0-3, 1-2, 2-3
+            [0, 1, 1, 0]
+        """
+        return colouring.bond_colours(self.bonds(order, kind, images))
 
     def _nearest(self) -> np.ndarray:
         """`bonds()`, but none where no two sites are joined, of which one may ask for a colouring all the same."""
@@ -208,17 +221,6 @@ class AbstractLattice(abc.ABC):
             _checks.choice(kind, self.kinds, "kind")
             _checks.require(order == 1, "order", "be left out when `kind` is given", order)
         return order, kind
-
-    def _colour(self, pairs: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:
-        """Sites coloured by the parity of their depth, and a bond that joins equal colours if there is one."""
-        graph = nx.Graph(pairs.tolist())
-        graph.add_nodes_from(range(self.n_sites))
-        colour = np.zeros(self.n_sites, dtype=np.int64)
-        for part in nx.connected_components(graph):
-            for site, depth in nx.single_source_shortest_path_length(graph, min(part)).items():
-                colour[site] = depth % 2
-        clashes = pairs[colour[pairs[:, 0]] == colour[pairs[:, 1]]]
-        return colour, tuple(clashes[0].tolist()) if len(clashes) else None
 
 
 def _checked_kinds(kinds: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -3,37 +3,44 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks
 from manybody._types import Float, Int
-from manybody.lattice import bonds
+from manybody.lattice import bonds, cluster, momenta
 from manybody.lattice._arrays import read_only, real_matrix, tuples
 from manybody.lattice.base import AbstractLattice, Bonds
 from manybody.lattice.bonds import Rule
+from manybody.lattice.cluster import Matrix
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class Lattice(AbstractLattice):
-    r"""Sites at r = n_1 a_1 + ... + n_d a_d + offset, with 0 <= n_k < extent_k.
+    r"""Sites at r = n_1 a_1 + ... + n_d a_d + offset, with 0 <= n_k < shape_k.
 
     Sites are numbered cell by cell; cells row by row, i.e. the last axis is the fastest; and offsets fastest of all:
-    site = ravel(n, extent) * n_offsets + offset.
+    site = ravel(n, shape) * n_offsets + offset.
 
     Each axis is open, periodic, or periodic with a twist: a particle that crosses that boundary in the positive
     direction picks up exp(i twist), so pi is antiperiodic. A twist keeps all images (see `AbstractLattice`).
+
+    A skewed cluster is periodic along other vectors than those of the basis, T_k = sum_l extent_kl a_l, as tilted
+    clusters of the literature are. It has \|det extent\| cells; a twist belongs to T_k as given. Cells are numbered in
+    the box that the Hermite normal form of the matrix spans, which depends on the lattice of the T_k only, so all
+    matrices that describe one torus give the same sites and bonds; they are equal as lattices only if they agree.
 
     The arguments are kept as attributes, as nested tuples.
 
     Args:
         basis: primitive vectors a_k by rows, shape (dim, dim).
-        extent: number of cells along each axis; one number for all axes.
+        extent: number of cells along each axis; one number for all axes; or the integer matrix (dim, dim) of a skewed
+            cluster by rows. A diagonal matrix is the lattice of the numbers on its diagonal.
         offsets: positions of the sites in the cell, Cartesian, shape (n_offsets, dim); by default one at 0.
         periodic: whether each axis is periodic; one value for all axes.
         twist: phase of each axis in radians, 0 for none; one value for all axes; open axes have none.
@@ -43,16 +50,20 @@ class Lattice(AbstractLattice):
 
     Raises:
         TypeError: if an argument is of the wrong type.
-        ValueError: if the basis is singular, lengths do not match, sites coincide or an open axis has a twist.
+        ValueError: if the basis or the extent is singular, lengths do not match, sites coincide, or an open axis has a
+            twist or belongs to a skewed cluster.
 
     Example:
         >>> ladder = Lattice([[1, 0], [0, 1]], (8, 2), periodic=(True, False), bond_kinds={"rung": [(0, 0, (0, 1))]})
         >>> ladder.n_sites, len(ladder.bonds()), len(ladder.bonds(kind="rung"))
         (16, 24, 8)
+        >>> tilted = Lattice([[1, 0], [0, 1]], [[3, 1], [-1, 3]])
+        >>> tilted.n_sites, len(tilted.bonds()), tilted.shape
+        (10, 20, (1, 10))
     """
 
     basis: tuple[tuple[float, ...], ...]
-    extent: tuple[int, ...]
+    extent: tuple[int, ...] | Matrix
     offsets: tuple[tuple[float, ...], ...]
     periodic: tuple[bool, ...]
     twist: tuple[float, ...]
@@ -62,7 +73,7 @@ class Lattice(AbstractLattice):
     def __init__(
         self,
         basis: ArrayLike,
-        extent: int | Sequence[int],
+        extent: int | Sequence[int] | Sequence[Sequence[int]],
         offsets: ArrayLike | None = None,
         periodic: bool | Sequence[bool] = True,
         twist: float | Sequence[float] = 0.0,
@@ -80,7 +91,7 @@ class Lattice(AbstractLattice):
         _checks.require(sites.shape[1] == dim, "offsets", f"have shape (n_offsets, {dim})", sites.shape)
         values = {
             "basis": tuples(vectors),
-            "extent": tuple(_checks.integer(n, "extent", minimum=1) for n in _per_axis(extent, dim, "extent")),
+            "extent": _extent(extent, dim),
             "offsets": tuples(sites),
             "periodic": tuple(_flag(p) for p in _per_axis(periodic, dim, "periodic")),
             "twist": tuple(_angle(t) for t in _per_axis(twist, dim, "twist")),
@@ -92,12 +103,15 @@ class Lattice(AbstractLattice):
         for axis, (wraps, angle) in enumerate(zip(self.periodic, self.twist, strict=True)):
             cure = "Make the axis periodic or drop the twist."
             _checks.require(wraps or angle == 0, "twist", f"be 0 along the open axis {axis}", angle, cure)
+        closed = not _is_skewed(self.extent) or all(self.periodic)
+        _checks.require(closed, "periodic", "be True for all axes of a skewed cluster", self.periodic)
         _require_distinct(self)
 
     def __repr__(self) -> str:
         """Name and shape, short enough for an error message."""
         twist = f", twist={self.twist}" if any(self.twist) else ""
-        return f"Lattice({self.name!r}, extent={self.extent}, periodic={self.periodic}{twist}, n_sites={self.n_sites})"
+        periodic = "" if _is_skewed(self.extent) else f", periodic={self.periodic}"
+        return f"Lattice({self.name!r}, extent={self.extent}{periodic}{twist}, n_sites={self.n_sites})"
 
     @property
     def dim(self) -> int:
@@ -105,9 +119,24 @@ class Lattice(AbstractLattice):
         return len(self.basis)
 
     @property
+    def torus(self) -> Matrix:
+        """The integer vectors T_k by rows, in units of the primitive ones: the cells n and n + T_k are the same.
+
+        Along an open axis it is the number of cells, though nothing is periodic there.
+        """
+        if _is_skewed(self.extent):
+            return cast(Matrix, self.extent)
+        return tuple(tuple(np.diag(self.extent)[k].tolist()) for k in range(self.dim))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of cells along each axis of the box in which they are numbered; the extent if that is no matrix."""
+        return cluster.normal_form(self.torus).shape
+
+    @property
     def n_cells(self) -> int:
         """Number of cells."""
-        return int(np.prod(self.extent))
+        return math.prod(self.shape)
 
     @property
     def n_sites(self) -> int:
@@ -117,13 +146,12 @@ class Lattice(AbstractLattice):
     @property
     def positions(self) -> Float[np.ndarray, "sites dim"]:
         """Cell origin plus offset, in the order of the sites."""
-        return bonds.positions(self)
+        return cluster.positions(self)
 
     @property
     def periods(self) -> Float[np.ndarray, "periods dim"]:
-        """The primitive vectors times the extent, along the periodic axes."""
-        vectors = np.array(self.extent)[:, None] * np.array(self.basis)
-        return read_only(vectors[np.array(self.periodic)])
+        """The vectors T_k of the periodic axes: the primitive vectors times the extent."""
+        return read_only(cluster.periods(self))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -144,17 +172,95 @@ class Lattice(AbstractLattice):
 
         The first one is the identity; their order is that of the cells they move the first cell to.
         """
-        steps = [range(n) if wraps else range(1) for n, wraps in zip(self.extent, self.periodic, strict=True)]
-        sites = np.arange(self.n_sites).reshape(*self.extent, len(self.offsets))
-        axes = tuple(range(self.dim))
-        # Rolling backwards puts at each place the number of the site that a forward translation moves it to.
-        moved = [np.roll(sites, [-n for n in step], axes).ravel() for step in itertools.product(*steps)]
-        return np.stack(moved)
+        steps = cluster.grid(tuple(n if wraps else 1 for n, wraps in zip(self.shape, self.periodic, strict=True)))
+        cells, offsets = cluster.grid(self.shape), np.arange(len(self.offsets))
+        images = (cluster.numbers(self.torus, cluster.wrap(self.torus, cells + step)[0]) for step in steps)
+        return np.stack([(cell[:, None] * len(offsets) + offsets).ravel() for cell in images])
+
+    def locate(self, points: ArrayLike) -> tuple[Int[np.ndarray, " points"], Int[np.ndarray, "points dim"]]:
+        """The sites that lie at given points, or have an image there.
+
+        Args:
+            points: Cartesian, shape (n, dim).
+
+        Returns:
+            The sites (n,), -1 where there is none; and the windings (n, dim) from the site to the point along the
+            vectors T_k of `torus`, 0 on open axes: point = positions[site] + windings @ torus @ basis.
+
+        Raises:
+            ValueError: if the points do not have `dim` coordinates, or are not finite.
+
+        Example:
+            >>> from manybody.lattice import square
+            >>> sites, windings = square(4).locate([[1, 2], [5, -1], [0.5, 0]])
+            >>> sites.tolist(), windings.tolist()
+            ([6, 7, -1], [[0, 0], [1, -1], [0, 0]])
+        """
+        given = real_matrix(points, "points")
+        _checks.require(given.shape[1] == self.dim, "points", f"have shape (n, {self.dim})", given.shape)
+        return cluster.locate(self, given)
+
+    @property
+    def reciprocal(self) -> Float[np.ndarray, "dim dim"]:
+        """Primitive vectors b_k of reciprocal space by rows, a_j . b_k = 2 pi delta_jk (read-only)."""
+        return momenta.reciprocal(self)
+
+    def momenta(self) -> Float[np.ndarray, "momenta dim"]:
+        """The momenta of a particle on the periodic axes, as many as `translations`, Cartesian (read-only).
+
+        They obey k . T_j = twist_j mod 2 pi for the vectors T_j of the torus, and lie in the first Brillouin zone: of
+        all equivalent ones the shortest, and of several the one furthest along b_1, then b_2, ... They lie in the span
+        of the periodic primitive vectors, so an open axis normal to these has no momentum; an open lattice has k = 0.
+
+        The k-th has the integers m = (k . T - twist) / 2 pi of the k-th place, row by row, in the box of the normal
+        form of the transposed torus. Without a skew this is 0 <= m_j < extent_j, the last axis fastest; without a
+        twist the first one is 0.
+
+        Example:
+            >>> import numpy as np
+            >>> from manybody.lattice import square
+            >>> (square(2, 4).momenta() / np.pi).tolist()[:4]
+            [[0.0, 0.0], [0.0, 0.5], [0.0, 1.0], [0.0, -0.5]]
+        """
+        return momenta.momenta(self)
+
+    def momentum_index(self, momentum: ArrayLike) -> int:
+        """The row of `momenta` that is the given momentum (dim,) or differs from it by a reciprocal vector.
+
+        Raises:
+            ValueError: if there is none; it names the nearest one.
+
+        Example:
+            >>> from math import pi
+            >>> from manybody.lattice import chain
+            >>> chain(4).momentum_index([pi]), chain(4).momentum_index([-3 * pi / 2])
+            (2, 1)
+        """
+        given = real_matrix([momentum], "momentum")[0]
+        _checks.require(given.shape == (self.dim,), "momentum", f"have {self.dim} components", given.shape)
+        return momenta.momentum_index(self, given)
 
     def bond_table(self, order: int = 1, kind: str | None = None, images: bool = False) -> Bonds:
         """Bonds between sites at the `order`-th distance, or of a kind."""
         order, kind = self._checked_selection(order, kind)
         return bonds.bond_table(self, order, kind, bool(images))
+
+
+def _extent(value: Any, dim: int) -> tuple[int, ...] | Matrix:
+    """Numbers of cells, or the matrix of a skewed cluster; a matrix that is none becomes the former."""
+    listed = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+    if not listed or not any(np.ndim(row) for row in value):
+        return tuple(_checks.integer(n, "extent", minimum=1) for n in _per_axis(value, dim, "extent"))
+    square = [np.shape(row) for row in value] == [(dim,)] * dim
+    _checks.require(square, "extent", f"be {dim} numbers, or a matrix of {dim} x {dim} of them", value)
+    matrix = tuple(tuple(_checks.integer(n, "extent") for n in row) for row in value)
+    cluster.normal_form(matrix)  # raises if it is singular
+    numbers = np.diagonal(matrix)
+    return tuple(numbers.tolist()) if (numbers > 0).all() and np.count_nonzero(matrix) == dim else matrix
+
+
+def _is_skewed(extent: tuple[int, ...] | Matrix) -> bool:
+    return not isinstance(extent[0], int)
 
 
 def _per_axis(value: Any, dim: int, name: str) -> tuple[Any, ...]:
@@ -214,7 +320,7 @@ def _require_distinct(lattice: Lattice) -> None:
     basis, offsets = np.array(lattice.basis), np.array(lattice.offsets)
     between = offsets[:, None] - offsets[None, :]  # (n_offsets, n_offsets, dim)
     cells = np.round(between @ np.linalg.inv(basis))
-    apart = np.linalg.norm(between - cells @ basis, axis=-1) > bonds.TOLERANCE * np.linalg.norm(basis, axis=1).min()
-    outside = np.any((np.abs(cells) >= lattice.extent) & ~np.array(lattice.periodic), axis=-1)
+    apart = np.linalg.norm(between - cells @ basis, axis=-1) > cluster.TOLERANCE * np.linalg.norm(basis, axis=1).min()
+    outside = np.any((np.abs(cells) >= lattice.shape) & ~np.array(lattice.periodic), axis=-1)
     pairs = np.argwhere(np.triu(~apart & ~outside, k=1))
     _checks.require(len(pairs) == 0, "offsets", "give every site its own position", f"equal sites {pairs.tolist()}")

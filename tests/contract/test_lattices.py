@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections import Counter
 
 import networkx as nx
@@ -13,12 +14,18 @@ import pytest
 from manybody.lattice import (
     AbstractLattice,
     Lattice,
+    bcc,
     chain,
     cubic,
+    diamond,
+    fcc,
     from_networkx,
     honeycomb,
     kagome,
+    pyrochlore,
     rectangle,
+    shastry_sutherland,
+    shuriken,
     square,
     triangular,
 )
@@ -39,6 +46,28 @@ LATTICES: list[AbstractLattice] = [
     kagome(2, 3),
     kagome(3, periodic=False),
     cubic(2, 3, 4),
+    shuriken(2, 3),
+    shuriken(2, periodic=(True, False)),
+    shastry_sutherland(2),
+    shastry_sutherland(2, 3, periodic=(False, True), twist=(0.0, 1.1)),
+    bcc(3, 2, 2),
+    fcc(3),
+    fcc(2, periodic=(True, True, False)),
+    diamond(2, 2, 3),
+    pyrochlore(2),
+    square([[3, 1], [-1, 3]]),
+    square([[5, 1], [-1, 5]], twist=(np.pi, 0.4)),
+    square([[1, 4], [3, -2]]),
+    rectangle([[2, 2], [-2, 2]], a=0.9, b=1.2),
+    triangular([[3, 0], [-3, 6]]),
+    triangular([[2, 1], [-1, 3]], twist=(0.3, -0.8)),
+    honeycomb([[2, 1], [-1, 3]]),
+    kagome([[2, 2], [-2, 4]]),
+    shuriken([[1, 1], [-1, 1]]),
+    shastry_sutherland([[1, 1], [-1, 2]]),
+    cubic([[2, 1, 0], [0, 2, 1], [1, 0, 2]], twist=(0.0, 0.0, 0.9)),
+    pyrochlore([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]),
+    Lattice([[1, 0], [0.2, 1.1]], [[2, 1], [-1, 2]], [[0, 0], [0.5, 0.4]], bond_kinds={"out": [(1, 0, (1, 2))]}),
     Lattice([[1, 0], [0.2, 1.1]], 3, [[0, 0], [0.5, 0.4]], (False, True), bond_kinds={"in": [(0, 1, (0, 0))]}),
     Lattice([[1.5]], 4, [[0.0], [0.6]], bond_kinds={"short": [(0, 1, (0,))], "long": [(1, 0, (1,))]}),
     from_networkx(nx.petersen_graph()),
@@ -49,6 +78,11 @@ every_lattice = pytest.mark.parametrize("lattice", LATTICES, ids=repr)
 BRAVAIS = [lattice for lattice in LATTICES if isinstance(lattice, Lattice)]
 TWISTED = [lattice for lattice in BRAVAIS if any(lattice.twist)]
 """Those that keep images whatever one asks for, so that there is no last order."""
+NEIGHBOURS = {
+    **{"chain": 2, "square": 4, "triangular": 6, "honeycomb": 3, "kagome": 4, "shuriken": 4, "shastry_sutherland": 4},
+    **{"cubic": 6, "bcc": 8, "fcc": 12, "diamond": 4, "pyrochlore": 6},
+}
+"""On the infinite lattice."""
 
 
 def selections(lattice: AbstractLattice) -> list[dict]:
@@ -122,16 +156,85 @@ def test_distances_are_a_metric(lattice: AbstractLattice) -> None:
 def test_translations_map_bonds_to_bonds(lattice: Lattice) -> None:
     """Shifting the cells along a periodic axis permutes the bonds; so coordination is uniform over the cells."""
     n_offsets = len(lattice.offsets)
-    sites = np.arange(lattice.n_sites).reshape(*lattice.extent, n_offsets)
-    for axis in np.flatnonzero(lattice.periodic):
-        shift = np.roll(sites, -1, axis=axis).ravel()  # site -> its translate
-        for selection in selections(lattice):
-            bonds = lattice.bonds(**selection)
-            moved = np.sort(shift[bonds], axis=1)
+    for selection in selections(lattice):
+        bonds = lattice.bonds(**selection)
+        for permutation in lattice.translations()[:9]:
+            moved = np.sort(permutation[bonds], axis=1)
             assert Counter(map(tuple, moved.tolist())) == Counter(map(tuple, bonds.tolist()))
-            if all(lattice.periodic):
-                degrees = np.bincount(bonds.ravel(), minlength=lattice.n_sites).reshape(-1, n_offsets)
-                assert (degrees == degrees[0]).all()
+        if all(lattice.periodic):
+            degrees = np.bincount(bonds.ravel(), minlength=lattice.n_sites).reshape(-1, n_offsets)
+            assert (degrees == degrees[0]).all()
+
+
+@pytest.mark.parametrize("lattice", BRAVAIS, ids=repr)
+def test_translations_are_a_regular_group(lattice: Lattice) -> None:
+    """Products are translations, and exactly one takes a cell to another one; they move sites by one vector."""
+    permutations = lattice.translations()
+    listed = {tuple(p) for p in permutations.tolist()}
+    assert len(listed) == len(permutations) == len(lattice.momenta())
+    assert all(tuple(one[two].tolist()) in listed for one in permutations[:6] for two in permutations)
+    assert permutations[0].tolist() == list(range(lattice.n_sites))
+    assert len(np.unique(permutations[:, 0])) == len(permutations)
+    for permutation in permutations:
+        step = lattice.positions[permutation[0]] - lattice.positions[0]
+        sites, _ = lattice.locate(lattice.positions + step)
+        np.testing.assert_array_equal(sites, permutation)
+
+
+@pytest.mark.parametrize("lattice", BRAVAIS, ids=repr)
+def test_vectors_end_on_their_sites_and_phases_count_windings(lattice: Lattice) -> None:
+    """r_i plus the vector is an image of r_j, and the phase is exp(i twist) for each way round to it."""
+    for selection in selections(lattice):
+        bonds, vectors, phases = lattice.bond_table(**selection)
+        if len(bonds) == 0:
+            continue
+        sites, windings = lattice.locate(lattice.positions[bonds[:, 0]] + vectors)
+        np.testing.assert_array_equal(sites, bonds[:, 1])
+        np.testing.assert_allclose(phases, np.exp(1j * windings @ np.array(lattice.twist)), atol=1e-12)
+
+
+@pytest.mark.parametrize("lattice", [x for x in BRAVAIS if all(x.periodic) and x.name in NEIGHBOURS], ids=repr)
+def test_coordination(lattice: Lattice) -> None:
+    """With images each site has its textbook number of neighbours, except that none is its own neighbour."""
+    degrees = np.bincount(lattice.bonds(images=True).ravel(), minlength=lattice.n_sites)
+    assert degrees.tolist() == [NEIGHBOURS[lattice.name]] * lattice.n_sites
+
+
+@every_lattice
+def test_no_two_bonds_of_a_colour_meet(lattice: AbstractLattice) -> None:
+    """For every selection, with at most twice as many colours as bonds at a site."""
+    for selection in selections(lattice):
+        bonds, colours = lattice.bonds(**selection), lattice.bond_colours(**selection)
+        assert colours.shape == (len(bonds),)
+        for colour in range(colours.max(initial=-1) + 1):
+            sites = bonds[colours == colour].ravel()
+            assert 0 < len(np.unique(sites)) == len(sites)
+        assert colours.max(initial=-1) < max(1, 2 * np.bincount(bonds.ravel(), minlength=1).max() - 1)
+
+
+NETKET = [
+    ("Chain(7)", chain(7)),
+    ("Square(5)", square(5)),
+    ("Triangular([4, 3])", triangular(4, 3)),
+    ("Honeycomb([3, 2])", honeycomb(3, 2)),
+    ("Kagome([3, 2])", kagome(3, 2)),
+    ("Cube(3)", cubic(3)),
+    ("BCC([4, 3, 3])", bcc(4, 3, 3)),
+    ("FCC([4, 3, 3])", fcc(4, 3, 3)),
+    ("Diamond([3, 2, 2])", diamond(3, 2, 2)),
+    ("Pyrochlore([3, 2, 2])", pyrochlore(3, 2, 2)),
+]
+
+
+@pytest.mark.parametrize(("name", "lattice"), NETKET, ids=[name for name, _ in NETKET])
+def test_netket_has_the_same_lattices(name: str, lattice: Lattice) -> None:
+    """Sites, bonds, and how many bonds have a site in common, where NetKet is installed."""
+    netket = pytest.importorskip("netket")
+    kind, arguments = name.rstrip(")").split("(")
+    theirs = getattr(netket.graph, kind)(json.loads(arguments))
+    graph = nx.Graph([tuple(map(int, edge)) for edge in theirs.edges()])
+    assert (theirs.n_nodes, theirs.n_edges) == (lattice.n_sites, len(lattice.bonds()))
+    assert nx.could_be_isomorphic(graph, lattice.to_networkx())
 
 
 @every_lattice

@@ -12,7 +12,20 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from manybody.lattice import Lattice, chain, cubic, honeycomb, kagome, rectangle, square, triangular
+from manybody.lattice import (
+    Lattice,
+    chain,
+    cubic,
+    diamond,
+    fcc,
+    honeycomb,
+    kagome,
+    rectangle,
+    shastry_sutherland,
+    shuriken,
+    square,
+    triangular,
+)
 
 SMALL = [
     chain(1),
@@ -37,22 +50,43 @@ SMALL = [
     Lattice([[1, 0], [0.9, 0.5]], (3, 4), [[0, 0], [0.31, 0.2]], periodic=(True, False)),
     rectangle(4, 2, b=0.4, periodic=(True, False)),  # twice b is shorter than a, but leads out of the lattice
     Lattice([[1.0]], 5, [[0.0], [7.3]]),  # an offset far outside the cell
+    shuriken(2, 1),
+    shastry_sutherland(2),
+    fcc(2),
+    diamond(2, 2, 1, periodic=(True, True, False)),
+    square([[3, 1], [-1, 3]]),
+    square([[5, 1], [-1, 5]]),
+    square([[1, 4], [3, -2]]),  # a negative determinant
+    square([[-3, 0], [0, 3]]),
+    triangular([[2, 1], [-1, 3]]),
+    triangular([[3, 3], [-3, 6]]),
+    kagome([[2, 1], [-1, 1]]),
+    honeycomb([[2, 2], [0, 3]]),
+    cubic([[2, 1, 0], [0, 2, 1], [1, 0, 2]]),
+    Lattice([[1, 0], [0.9, 0.5]], [[2, 1], [-1, 3]], [[0, 0], [0.31, 0.2]]),
 ]
 
 
-def brute_force(lattice: Lattice, reach: int) -> dict[tuple[int, int], list[np.ndarray]]:
-    """All displacements from i to images of j with up to `reach` windings, for i < j, by loops."""
+def windings_of(lattice: Lattice, reach: int) -> np.ndarray:
+    """Cartesian vectors of up to `reach` windings along each vector of the torus."""
+    torus = np.array(lattice.extent) if np.ndim(lattice.extent) == 2 else np.diag(lattice.extent)
+    reach = 3 * reach if np.ndim(lattice.extent) == 2 else reach  # the box of the normal form may be long
+    windings = [range(-reach, reach + 1) if p else (0,) for p in lattice.periodic]
+    return np.array(list(itertools.product(*windings))) @ torus @ np.array(lattice.basis)
+
+
+def brute_force(lattice: Lattice, reach: int) -> dict[tuple[int, int], np.ndarray]:
+    """All displacements (n, dim) from i to images of j with up to `reach` windings, for i < j, by loops."""
     basis, offsets = np.array(lattice.basis), np.array(lattice.offsets)
     sites = [
-        np.array(cell) @ basis + offset for cell in itertools.product(*map(range, lattice.extent)) for offset in offsets
+        np.array(cell) @ basis + offset for cell in itertools.product(*map(range, lattice.shape)) for offset in offsets
     ]
-    windings = [range(-reach, reach + 1) if p else (0,) for p in lattice.periodic]
-    shifts = [(np.array(w) * lattice.extent) @ basis for w in itertools.product(*windings)]
+    shifts = windings_of(lattice, reach)
     pairs = itertools.combinations(range(len(sites)), 2)
-    return {(i, j): [sites[j] - sites[i] + shift for shift in shifts] for i, j in pairs}
+    return {(i, j): sites[j] - sites[i] + shifts for i, j in pairs}
 
 
-def shells_of(lengths: list[float]) -> list[float]:
+def shells_of(lengths: list[float] | np.ndarray) -> list[float]:
     """Distinct lengths, ascending."""
     return sorted(set(np.round(lengths, 7).tolist()))
 
@@ -60,7 +94,7 @@ def shells_of(lengths: list[float]) -> list[float]:
 @pytest.mark.parametrize("lattice", SMALL, ids=repr)
 def test_minimum_image_shells_equal_brute_force(lattice: Lattice) -> None:
     """Every order has exactly the pairs whose nearest image is at that distance."""
-    nearest = {pair: min(map(np.linalg.norm, moves)) for pair, moves in brute_force(lattice, 3).items()}
+    nearest = {pair: np.linalg.norm(moves, axis=1).min() for pair, moves in brute_force(lattice, 3).items()}
     shells = shells_of(list(nearest.values()))
     assert lattice.n_shells == len(shells)
     for order, length in enumerate(shells, start=1):
@@ -76,12 +110,10 @@ def test_minimum_image_shells_equal_brute_force(lattice: Lattice) -> None:
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_image_shells_equal_brute_force(lattice: Lattice, order: int) -> None:
     """With images each displacement of the order's length is a bond, images of the same pair included."""
-    windings = [range(-3, 4) if p else (0,) for p in lattice.periodic]
-    steps = [np.array(w) * lattice.extent @ np.array(lattice.basis) for w in itertools.product(*windings)]
-    own = [length for length in map(np.linalg.norm, steps) if length > 0]  # of sites to their own images
-    found = {pair: list(map(np.linalg.norm, moves)) for pair, moves in brute_force(lattice, 3).items()}
-    length = shells_of(own + [d for lengths in found.values() for d in lengths])[order - 1]
-    expected = Counter({pair: sum(abs(d - length) < 1e-6 for d in lengths) for pair, lengths in found.items()})
+    own = np.linalg.norm(windings_of(lattice, 3), axis=1)  # of sites to their own images
+    found = {pair: np.linalg.norm(moves, axis=1) for pair, moves in brute_force(lattice, 3).items()}
+    length = shells_of(np.concatenate([own[own > 0], *found.values()]))[order - 1]
+    expected = Counter({pair: int(np.sum(abs(lengths - length) < 1e-6)) for pair, lengths in found.items()})
     assert Counter(map(tuple, lattice.bonds(order, images=True).tolist())) == +expected
     np.testing.assert_allclose(np.linalg.norm(lattice.bond_vectors(order, images=True), axis=1), length)
 

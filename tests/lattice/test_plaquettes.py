@@ -19,25 +19,14 @@ from manybody.lattice import (
     honeycomb,
     kagome,
     rectangle,
+    shastry_sutherland,
     square,
     triangular,
 )
 
 SKEWED = Lattice([[2, 1], [-1, 2]], (2, 1), [[0, 0], [1, 0], [0, 1], [1, 1], [-1, 1]], name="square, cut along (2, 1)")
 OCTAGONS = Lattice(np.eye(2) * (1 + 2**0.5), 2, np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]) / 2**0.5, name="octagons")
-DIMERS = Lattice(
-    np.eye(2) * 2,
-    2,
-    [[0, 0], [1, 0], [0, 1], [1, 1]],
-    bond_kinds={
-        "side": [
-            *[(0, 1, (0, 0)), (0, 2, (0, 0)), (1, 3, (0, 0)), (2, 3, (0, 0))],
-            *[(1, 0, (1, 0)), (2, 0, (0, 1)), (3, 1, (0, 1)), (3, 2, (1, 0))],
-        ],
-        "dimer": [(0, 3, (0, 0)), (1, 2, (1, -1))],
-    },
-    name="shastry_sutherland",
-)
+DIMERS = shastry_sutherland(2)
 TORI: dict[str, tuple[AbstractLattice, dict[int, int]]] = {
     "square-2": (square(2), {4: 4}),
     "square-2x3": (square(2, 3), {4: 6}),
@@ -128,13 +117,13 @@ def test_two_sites_each_way_are_four_plaquettes_of_the_same_sites() -> None:
     ]
 
 
-@pytest.mark.parametrize("kinds", [("side", "dimer"), ("dimer", "side")])
+@pytest.mark.parametrize("kinds", [("square", "dimer"), ("dimer", "square")])
 def test_bonds_of_kinds(kinds: tuple[str, ...]) -> None:
     """The dimers of Shastry and Sutherland cut every second square in two."""
     plaquettes = DIMERS.plaquettes(kinds)
     assert Counter(len(p.sites) for p in plaquettes) == {3: 16, 4: 8}
     assert assert_well_formed(DIMERS, kinds) == pytest.approx(16)
-    assert len(DIMERS.plaquettes(["side"])) == len(DIMERS.plaquettes()) == 16
+    assert len(DIMERS.plaquettes(["square"])) == len(DIMERS.plaquettes()) == 16
     assert len(rectangle(3, 3, b=1.5).plaquettes(["x", "y"])) == 9
 
 
@@ -187,11 +176,11 @@ REFUSED = {
     "crossing kinds": (lambda: CROSSED.plaquettes(["a", "b"]), "cross each other.* Choose those that do not by `kind"),
     "crossing across": (lambda: CROSSED.plaquettes(["b", "long"]), "cross each other"),
     "crossing at the boundary": (lambda: BOUNDARY.plaquettes(["a"]), "cross each other"),
-    "twice": (lambda: DIMERS.plaquettes(["side", "side"]), "cross each other"),
+    "twice": (lambda: DIMERS.plaquettes(["square", "square"]), "cross each other"),
     "chains": (lambda: rectangle(4, 4, b=1.5).plaquettes(), "must be divided into polygons by its bonds"),
     "no bonds across": (lambda: square(1, 4).plaquettes(), "every extent must be 2 or more"),
-    "a word": (lambda: DIMERS.plaquettes("side"), "`kinds` must be a sequence of bond kinds, got 'side'"),
-    "another kind": (lambda: DIMERS.plaquettes(["sides"]), "`kind` must be one of 'dimer', 'side', got 'sides'"),
+    "a word": (lambda: DIMERS.plaquettes("square"), "`kinds` must be a sequence of bond kinds, got 'square'"),
+    "another kind": (lambda: DIMERS.plaquettes(["squares"]), "`kind` must be one of 'dimer', 'square', got 'squares'"),
 }
 
 
