@@ -21,6 +21,7 @@ from manybody import (  # 64-bit mode is set first
     sampler,
     sr,
     stats,
+    symmetry,
 )
 from manybody.state import VariationalState
 
@@ -38,4 +39,5 @@ __all__ = [
     "sampler",
     "sr",
     "stats",
+    "symmetry",
 ]

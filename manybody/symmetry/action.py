@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What permutations do to configurations: T_g |sigma> = sign |g sigma>, with the signs of fermions and boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from manybody import _checks
+from manybody._types import Array, Int, Int8
+from manybody.symmetry.permutation import PermutationGroup
+
+WORD = 32
+PROBES = 8
+"""Random configurations with which it is checked that signs multiply as the elements do."""
+
+
+class Space(Protocol):
+    """What is read of a space here; see `manybody.hilbert.DiscreteSpace`."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def local_dimensions(self) -> tuple[int, ...]: ...
+    @property
+    def fermions(self) -> tuple[tuple[int, ...], ...]: ...
+
+    def to_levels(self, sigma: Any) -> Any: ...
+    def from_levels(self, levels: Any) -> Any: ...
+    def random_state(self, key: Any, n: int) -> Any: ...
+    def contains(self, sigma: Any) -> Any: ...
+
+
+class Action:
+    """A group of permutations acting on the configurations of a space.
+
+    T_g |sigma> = s_g(sigma) |g sigma>, where g sigma has at g(i) the level that sigma has at i, or the inverted one.
+    The sign s_g is the product of the signs of the element for each quantum (each level above the lowest), and for
+    fermions of that of the permutation of the occupied modes: T_g c_i^dag T_g^-1 = s_i c_g(i)^dag. An inversion of
+    fermions exchanges particles and holes, T c_i^dag T^-1 = s_i c_g(i), and makes the full state from the empty one.
+
+    Args:
+        group: permutations of the sites of the space, or of a fraction of them: those of a lattice then act alike on
+            every component of fermions and every part of a product that has one site for each of the lattice.
+        space: the space.
+
+    Raises:
+        ValueError: if the sites do not fit, an element moves a site to one with another number of levels or a mode to
+            one of other fermions, leads out of the space, or the signs do not multiply as the elements do.
+    """
+
+    def __init__(self, group: PermutationGroup, space: Space) -> None:
+        _checks.require_type(group, PermutationGroup, "group")
+        fits = space.size % group.n_sites == 0
+        must = f"act on {space.size} sites, or a fraction of them"
+        _checks.require(fits, "group", must, f"{group.n_sites} sites")
+        self.group, self.space = group, space
+        _check_sites(self)
+        _check_space(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Action) and (self.group, self.space) == (other.group, other.space)
+
+    def __hash__(self) -> int:
+        return hash((self.group, self.space))
+
+    @cached_property
+    def sites(self) -> Int[np.ndarray, "order size"]:
+        """Where each site of the space goes."""
+        return _repeated(self.group.sites, self.space.size, shift=True)
+
+    @cached_property
+    def has_signs(self) -> bool:
+        """Whether any configuration may get the sign -1."""
+        return bool(self._odd.any() or self._crossings.any())
+
+    def images(
+        self, sigma: Int8[Array, "*batch size"], elements: Sequence[int] | None = None
+    ) -> Int8[Array, "*batch elements size"]:
+        """g sigma for all elements, or some of them."""
+        chosen = np.arange(self.group.order) if elements is None else np.asarray(elements)
+        back = np.argsort(self.sites[chosen], axis=1)
+        inverts = self.group.inverts[chosen]
+        if not inverts.any() and len(set(self.space.local_dimensions)) == 1 and self._values_are_alike:
+            return jnp.asarray(sigma)[..., back]
+        levels = jnp.asarray(self.space.to_levels(sigma))[..., back]
+        top = jnp.asarray(np.array(self.space.local_dimensions) - 1, jnp.int32)
+        turned = jnp.where(jnp.asarray(inverts)[:, None], top - levels, levels)
+        return jnp.asarray(self.space.from_levels(turned))
+
+    def signs(
+        self, sigma: Int8[Array, "*batch size"], elements: Sequence[int] | None = None
+    ) -> Int8[Array, "*batch elements"]:
+        """s_g(sigma) for all elements, or some of them, 1 or -1."""
+        chosen = np.arange(self.group.order) if elements is None else np.asarray(elements)
+        levels = jnp.asarray(self.space.to_levels(sigma))
+        odd = _parity(levels[..., None, :] * jnp.asarray(self._odd[chosen], jnp.int32))
+        if self._crossings.any():
+            occupied = levels[..., None, :, None] > 0
+            masks = jnp.asarray(self._crossings[chosen])  # (elements, size, words)
+            crossed = jax.lax.reduce_xor(jnp.where(occupied, masks, jnp.uint32(0)), (levels.ndim,))
+            pairs = jax.lax.population_count(crossed & _packed(levels)[..., None, :])
+            odd = odd ^ _parity(pairs.astype(jnp.int32))
+        return (1 - 2 * odd).astype(jnp.int8)
+
+    @property
+    def _values_are_alike(self) -> bool:
+        """Whether a level has the same value on all sites, so that values can be moved as they are."""
+        levels = np.zeros((max(self.space.local_dimensions), self.space.size), int)
+        levels += np.arange(len(levels))[:, None]
+        values = np.asarray(self.space.from_levels(levels))
+        return bool(np.all(values == values[:, :1]))
+
+    @cached_property
+    def _odd(self) -> np.ndarray:
+        """1 where a quantum on a site gives a sign, (order, size)."""
+        odd = (_repeated(self.group.signs, self.space.size, shift=False) < 0).astype(np.int32)
+        place = np.zeros(self.space.size, np.int32)
+        for modes in self.space.fermions:
+            place[list(modes)] = np.arange(len(modes)) % 2  # a hole passes the modes before it
+        return odd ^ (self.group.inverts[:, None] & (place == 1))
+
+    @cached_property
+    def _crossings(self) -> np.ndarray:
+        """For every element and mode the modes before it that get behind it, as bits, (order, size, words)."""
+        n_words = -(-self.space.size // WORD)
+        found = np.zeros((self.group.order, self.space.size, n_words), np.uint32)
+        for modes in map(np.array, self.space.fermions):
+            targets = self.sites[:, modes]  # (order, modes)
+            for i, mode in enumerate(modes):
+                behind = targets[:, :i] > targets[:, i : i + 1]  # (order, i)
+                for j, other in enumerate(modes[:i]):
+                    found[:, mode, other // WORD] |= behind[:, j].astype(np.uint32) << np.uint32(other % WORD)
+        return found
+
+
+def _repeated(rows: np.ndarray, size: int, shift: bool) -> np.ndarray:
+    """Rows (order, n_sites) for each of the size / n_sites parts of a space; sites are shifted to their part."""
+    n_sites = rows.shape[1]
+    return np.concatenate([rows + shift * start for start in range(0, size, n_sites)], axis=1)
+
+
+def _packed(levels: Array) -> Array:
+    """Bits (..., words) of the sites that are not empty (..., size)."""
+    pad = [(0, 0)] * (levels.ndim - 1) + [(0, -levels.shape[-1] % WORD)]
+    bits = jnp.pad(levels > 0, pad).reshape(*levels.shape[:-1], -1, WORD).astype(jnp.uint32)
+    return jnp.sum(bits << jnp.arange(WORD, dtype=jnp.uint32), axis=-1, dtype=jnp.uint32)
+
+
+def _parity(x: Array) -> Array:
+    return jnp.sum(x, axis=-1, dtype=jnp.int32) & 1
+
+
+def _check_sites(action: Action) -> None:
+    """Raise `ValueError` if levels or fermions are mixed up."""
+    dimensions = np.array(action.space.local_dimensions)
+    same = bool(np.all(dimensions[action.sites] == dimensions))
+    _checks.require(same, "group", "move sites to sites with as many levels", action.group)
+    for modes in action.space.fermions:
+        together = np.isin(action.sites[:, list(modes)], modes).all()
+        _checks.require(bool(together), "group", "keep fermions together", action.group)
+
+
+def _check_space(action: Action) -> None:
+    """Raise `ValueError` if random configurations leave the space, or show that the signs are no representation."""
+    group = action.group
+    sigma = action.space.random_state(jax.random.key(0), PROBES)
+    moved = [action.images(sigma, [g])[:, 0] for g in group.generators]
+    inside = all(bool(np.all(np.asarray(action.space.contains(image)))) for image in moved)
+    _checks.require(inside, "group", f"not lead out of {action.space!r}", group)
+    if not action.has_signs:
+        return
+    every = np.arange(group.order)
+    for g, image in zip(group.generators, moved, strict=True):
+        products = group.multiply(every, g)  # T_h T_g = T_hg
+        left = action.signs(image) * action.signs(sigma, [g])
+        same = bool(np.all(np.asarray(left) == np.asarray(action.signs(sigma))[:, products]))
+        cure = "For another number of fermions, or boundaries of the other kind, it may be."
+        _checks.require(same, "group", f"be represented on {action.space!r} with its signs", group, cure)
