@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -69,6 +70,20 @@ class Permutation:
         return self == Permutation(range(len(self.sites)))
 
 
+class Lookup(NamedTuple):
+    """Finds elements by what they do to a few sites.
+
+    Attributes:
+        base: these sites.
+        rank: elements in the order of their keys, shape (order,).
+        keys: ascending, shape (order,).
+    """
+
+    base: np.ndarray
+    rank: np.ndarray
+    keys: np.ndarray
+
+
 class PermutationGroup(FiniteGroup):
     """A group of permutations of sites, with or without signs and inversion.
 
@@ -96,7 +111,7 @@ class PermutationGroup(FiniteGroup):
         _checks.require(flips.shape == moves.shape[:1], "inverts", f"have shape {moves.shape[:1]}", flips.shape)
         rows = np.array_equal(np.sort(moves, axis=1), np.broadcast_to(np.arange(moves.shape[1]), moves.shape))
         _checks.require(rows, "sites", "have permutations by rows", "a row that is none")
-        self._set(_encode(moves, factors, flips))
+        self._codes = _locked(_encode(moves, factors, flips))
         _require_group(self._codes)
 
     @classmethod
@@ -123,15 +138,19 @@ class PermutationGroup(FiniteGroup):
     def _from_codes(cls, codes: np.ndarray) -> PermutationGroup:
         """Of elements that are known to be a group."""
         group = cls.__new__(cls)
-        group._set(codes)
+        group._codes = _locked(codes)
         return group
 
-    def _set(self, codes: np.ndarray) -> None:
-        self._codes = _locked(codes)
-        self._base = _base(codes)
-        keys = _keys(codes[:, self._base])
-        self._rank = np.argsort(keys)
-        self._sorted_keys = keys[self._rank]
+    @cached_property
+    def _lookup(self) -> Lookup:
+        base = _base(self._codes)
+        keys = _keys(self._codes[:, base])
+        rank = np.argsort(keys)
+        return Lookup(base, rank, keys[rank])
+
+    def _find(self, codes: np.ndarray) -> np.ndarray:
+        """The elements with these codes on the sites of the base (..., base); they must be there."""
+        return self._lookup.rank[np.searchsorted(self._lookup.keys, _keys(codes))]
 
     # --- elements ----------------------------------------------------------------------------------------------------
 
@@ -179,17 +198,15 @@ class PermutationGroup(FiniteGroup):
     def multiply(self, a: ArrayLike, b: ArrayLike) -> Int[np.ndarray, "..."]:
         """The element that does b, then a."""
         a, b = np.broadcast_arrays(a, b)
-        first = self._codes[:, self._base][b]  # (..., base)
-        # An element is known by what it does to the sites of the base.
-        keys = _keys(self._codes[a[..., None], first >> 1] ^ (first & 1))
-        return self._rank[np.searchsorted(self._sorted_keys, keys)]
+        first = self._codes[:, self._lookup.base][b]  # (..., base)
+        return self._find(self._codes[a[..., None], first >> 1] ^ (first & 1))
 
     @cached_property
     def inverse(self) -> Int[np.ndarray, " order"]:
         """The inverse of every element."""
         back = np.argsort(self._codes >> 1, axis=1)
         codes = 2 * back + (np.take_along_axis(self._codes, back, axis=1) & 1)
-        return _locked(self._rank[np.searchsorted(self._sorted_keys, _keys(codes[:, self._base]))])
+        return _locked(self._find(codes[:, self._lookup.base]))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PermutationGroup) and np.array_equal(self._codes, other._codes)
