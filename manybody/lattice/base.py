@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import networkx as nx
 import numpy as np
 from jaxtyping import Complex
+from numpy.typing import ArrayLike
 
 from manybody import _checks
 from manybody._types import Float, Int
 from manybody.lattice import colouring, plaquettes
 from manybody.lattice._arrays import read_only
 from manybody.lattice.plaquettes import Plaquette
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class Bonds(NamedTuple):
@@ -149,6 +154,56 @@ class AbstractLattice(abc.ABC):
             [3, 3, 3, 3, 3, 3, 3, 3, 6, 6, 6, 6]
         """
         return plaquettes.plaquettes(self, _checked_kinds(kinds))
+
+    def plot(
+        self,
+        bonds: int | str | Sequence[str] | ArrayLike | Mapping[str, int | str | ArrayLike] | None = None,
+        values: ArrayLike | None = None,
+        *,
+        bond_values: ArrayLike | None = None,
+        labels: bool = False,
+        view: tuple[float, float] = (12.0, -75.0),
+        ax: Axes | None = None,
+    ) -> Figure:
+        """A picture of the lattice in one, two or three dimensions.
+
+        Bonds that cross a boundary are drawn as two stubs towards the images of the sites. Bonds that would lead
+        through a third site are bent. A graph without positions is laid out by springs.
+
+        Args:
+            bonds: nearest neighbours by default; those of an order; of a kind; of several kinds; pairs (n_bonds, 2),
+                drawn to the nearest image; or a mapping from names, which the legend shows, to an order, a kind or
+                pairs each.
+            values: a real number for each site, (n_sites,), shown by its colour. Colours are symmetric about 0 if
+                there are both signs.
+            bond_values: the same for each bond, one set after the other, shown by colour and width.
+            labels: whether to write the numbers of the sites.
+            view: in three dimensions, elevation and azimuth of the direction from which one looks, in degrees.
+            ax: Matplotlib axes to draw on, instead of a new figure.
+
+        Returns:
+            The figure; `figure.savefig(path)` writes it. Its axes are the picture and the colour bars, first that of
+            the sites, so `figure.axes[1].set_ylabel("magnetisation")` names what is shown.
+
+        Raises:
+            TypeError: if numbers are not real, or sites no integers.
+            ValueError: if a shape is wrong, there are no such bonds, or more than three dimensions.
+
+        Example:
+            >>> from manybody.lattice import kagome
+            >>> lattice = kagome(3)
+            >>> figure = lattice.plot(lattice.kinds, values=lattice.distances()[0])
+            >>> len(figure.axes)
+            2
+        """
+        # Not at the top, because importing Matplotlib takes longer than all the rest.
+        from manybody.lattice import draw
+
+        return draw.figure(self, self._places(), bonds, values, bond_values, labels, view, ax)
+
+    def _places(self) -> np.ndarray:
+        """Where `plot` draws the sites, which may be images of `positions`."""
+        return self.positions
 
     def to_networkx(self, order: int = 1) -> nx.Graph:
         """The bonds of one order as a graph with nodes 0 ... n_sites - 1.

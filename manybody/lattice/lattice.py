@@ -205,6 +205,13 @@ class Lattice(AbstractLattice):
         """Primitive vectors b_k of reciprocal space by rows, a_j . b_k = 2 pi delta_jk (read-only)."""
         return momenta.reciprocal(self)
 
+    def _places(self) -> np.ndarray:
+        """Whole cells, moved by periods into the parallelepiped that the vectors T_k span."""
+        cells, torus = cluster.grid(self.shape), np.array(self.torus)
+        windings = np.floor(cells @ np.linalg.inv(torus) + 1e-9).astype(int)
+        shifts = windings @ torus @ np.array(self.basis)
+        return self.positions - np.repeat(shifts, len(self.offsets), axis=0)
+
     def momenta(self) -> Float[np.ndarray, "momenta dim"]:
         """The momenta of a particle on the periodic axes, as many as `translations`, Cartesian (read-only).
 
