@@ -20,6 +20,7 @@ from manybody.lattice.bravais import (
 from manybody.lattice.graph import Graph, from_networkx
 from manybody.lattice.lattice import Lattice
 from manybody.lattice.plaquettes import Plaquette
+from manybody.lattice.space_group import SpaceGroup
 
 __all__ = [
     "AbstractLattice",
@@ -27,6 +28,7 @@ __all__ = [
     "Graph",
     "Lattice",
     "Plaquette",
+    "SpaceGroup",
     "bcc",
     "chain",
     "cubic",

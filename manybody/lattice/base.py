@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 
 from manybody import _checks
 from manybody._types import Float, Int
-from manybody.lattice import colouring, plaquettes
+from manybody.lattice import automorphisms, colouring, plaquettes
 from manybody.lattice._arrays import read_only
 from manybody.lattice.plaquettes import Plaquette
+from manybody.symmetry import PermutationGroup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,6 +205,28 @@ class AbstractLattice(abc.ABC):
     def _places(self) -> np.ndarray:
         """Where `plot` draws the sites, which may be images of `positions`."""
         return self.positions
+
+    def automorphism_group(
+        self, kinds: Literal["permute", "fix", "ignore"] = "ignore", max_order: int = 100_000
+    ) -> PermutationGroup:
+        """All permutations of the sites that map nearest-neighbour bonds to such bonds, in lexicographic order.
+
+        On a Bravais lattice this may be more than its space group: the 4x4 torus has 384, of which 128 are isometries.
+
+        Args:
+            kinds: what they may do to bond kinds: "permute" maps each kind to one of them, "fix" to itself, and
+                "ignore" does not look at them.
+            max_order: the largest number of permutations of the bare graph.
+
+        Raises:
+            ValueError: if there are more.
+
+        Example:
+            >>> from manybody.lattice import square
+            >>> square(4).automorphism_group().order, square(5).automorphism_group().order
+            (384, 200)
+        """
+        return automorphisms.automorphism_group(self, kinds, max_order)
 
     def to_networkx(self, order: int = 1) -> nx.Graph:
         """The bonds of one order as a graph with nodes 0 ... n_sites - 1.

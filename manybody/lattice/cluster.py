@@ -133,7 +133,7 @@ def shortest(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     its vectors A_k, which bounds what to try: one step either way from the nearest for the usual cells. Of several
     that are equally short the lexicographically largest w is taken.
     """
-    change = _reduction(rows)
+    change = reduction(rows)
     around = change @ rows
     gram = around @ around.T
     inverse = np.linalg.inv(gram)
@@ -152,7 +152,7 @@ def shortest(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return best
 
 
-def _reduction(rows: np.ndarray) -> np.ndarray:
+def reduction(rows: np.ndarray) -> np.ndarray:
     """Unimodular (k, k) that makes the rows (k, dim) short: none gets shorter if another one is added to it.
 
     Without it, a torus written with long vectors would have many images to try.

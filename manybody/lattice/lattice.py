@@ -6,18 +6,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks
 from manybody._types import Float, Int
-from manybody.lattice import bonds, cluster, momenta
+from manybody.lattice import bonds, cluster, momenta, space_group
 from manybody.lattice._arrays import read_only, real_matrix, tuples
 from manybody.lattice.base import AbstractLattice, Bonds
 from manybody.lattice.bonds import Rule
 from manybody.lattice.cluster import Matrix
+from manybody.lattice.space_group import SpaceGroup
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -246,6 +247,53 @@ class Lattice(AbstractLattice):
         given = real_matrix([momentum], "momentum")[0]
         _checks.require(given.shape == (self.dim,), "momentum", f"have {self.dim} components", given.shape)
         return momenta.momentum_index(self, given)
+
+    def translation_group(self) -> SpaceGroup:
+        """Translations by whole cells, in the order of `translations`; with both signs at antiperiodic boundaries.
+
+        Raises:
+            ValueError: if a twist is no multiple of pi.
+        """
+        return space_group.translation_group(self)
+
+    def space_group(self, kinds: Literal["permute", "fix", "ignore"] = "permute") -> SpaceGroup:
+        """All isometries that map the sites to sites and the boundaries to themselves, as permutations of the sites.
+
+        They are found by trying, so screws, glides and translations within the cell are among them.
+
+        Args:
+            kinds: what they may do to bond kinds: "permute" maps each kind to one of them (a rotation of the honeycomb
+                takes x-bonds to y-bonds), "fix" to itself, and "ignore" does not look at them.
+
+        Raises:
+            ValueError: if a twist is no multiple of pi.
+
+        Example:
+            >>> from manybody.lattice import square
+            >>> square(6).space_group().order, square(6).space_group(kinds="fix").order
+            (288, 144)
+        """
+        return space_group.space_group(self, kinds)
+
+    def point_group(
+        self, center: ArrayLike | None = None, kinds: Literal["permute", "fix", "ignore"] = "permute"
+    ) -> SpaceGroup:
+        """The isometries that leave a point where it is.
+
+        Args:
+            center: Cartesian, shape (dim,); by default a point with as many isometries as possible (the origin, if it
+                is one of these).
+            kinds: what they may do to bond kinds; see `space_group`.
+
+        Raises:
+            ValueError: if a twist is no multiple of pi.
+
+        Example:
+            >>> from manybody.lattice import kagome
+            >>> kagome(3).point_group().order, kagome(3).point_group(center=(0, 0)).order
+            (12, 4)
+        """
+        return space_group.point_group(space_group.space_group(self, kinds), center)
 
     def bond_table(self, order: int = 1, kind: str | None = None, images: bool = False) -> Bonds:
         """Bonds between sites at the `order`-th distance, or of a kind."""

@@ -7,8 +7,9 @@ translation that moves one site to another. So screws and glides are found as we
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 from manybody import _checks
 from manybody._types import Float, Int
 from manybody.lattice._arrays import read_only
+from manybody.lattice.automorphisms import kind_test
 from manybody.symmetry import PermutationGroup
 
 TOLERANCE = 1e-6
@@ -24,7 +26,7 @@ TOLERANCE = 1e-6
 
 
 @runtime_checkable
-class Crystal(Protocol):
+class Crystal(Hashable, Protocol):
     """What is read of a `Lattice` here."""
 
     basis: tuple[tuple[float, ...], ...]
@@ -161,14 +163,16 @@ class SpaceGroup(PermutationGroup):
 # --- groups of a lattice ----------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=32)
 def translation_group(lattice: Crystal) -> SpaceGroup:
     """All translations; see `Lattice.translation_group`."""
     return _group(lattice, _translations(lattice, _signs(lattice)))
 
 
+@functools.lru_cache(maxsize=32)
 def space_group(lattice: Crystal, kinds: str) -> SpaceGroup:
     """All isometries; see `Lattice.space_group`."""
-    same_kinds = _kind_test(lattice, _checks.choice(kinds, ("permute", "fix", "ignore"), "kinds"))
+    same_kinds = kind_test(lattice, kinds)
     signs = _signs(lattice)
     within = [one for one in _isometries(lattice, np.eye(len(lattice.basis)), signs) if same_kinds(one.sites)]
     shifts = [_after(whole, one) for one in within for whole in _translations(lattice, signs)]
@@ -314,7 +318,7 @@ def _group(lattice: Crystal, elements: list[Isometry]) -> SpaceGroup:
     return SpaceGroup._of(lattice, PermutationGroup(sites, signs), rotations, vectors)
 
 
-# --- boundaries and bond kinds ----------------------------------------------------------------------------------------
+# --- boundaries ----------------------------------------------------------------------------------------
 
 
 class _Signs(NamedTuple):
@@ -340,23 +344,3 @@ def _antiperiodic(lattice: Crystal) -> np.ndarray:
     signs = bool(np.all(np.abs(half_turns - whole) < 1e-9))
     _checks.require(signs, "twist", "be a multiple of pi for a symmetry group", lattice.twist, cure)
     return (whole % 2).astype(int)
-
-
-def _kind_test(lattice: Crystal, rule: str) -> Callable[[np.ndarray], bool]:
-    """A function that says whether a permutation of the sites does to the bond kinds what the rule allows."""
-    if rule == "ignore" or not lattice.kinds:
-        return lambda sites: True
-
-    def ordered(pairs: np.ndarray) -> bytes:
-        pairs = np.sort(pairs, axis=1)
-        return np.unique(pairs[:, 0] * len(lattice.positions) + pairs[:, 1]).tobytes()
-
-    bonds = {kind: lattice.bonds(kind=kind) for kind in lattice.kinds}
-    known = {kind: ordered(pairs) for kind, pairs in bonds.items()}
-    names = set(known.values())
-
-    def keeps(sites: np.ndarray) -> bool:
-        images = {kind: ordered(sites[pairs]) for kind, pairs in bonds.items()}
-        return images == known if rule == "fix" else set(images.values()) == names
-
-    return keeps

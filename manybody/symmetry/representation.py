@@ -4,7 +4,7 @@
 Among the functions on the group phi_x(h) = d / |G| chi(h x^-1)^* span a space V x V^*, on which the group acts from the
 left on V alone and from the right on V^* alone. The eigenspaces of a random Hermitian element that acts from the right
 are therefore copies of V, and in the basis of one of them the left action is the representation. All scalar products
-are characters: <phi_x, a phi_y> = d / |G| chi(x^-1 a y)^*.
+are characters: <phi_x, a phi_y> = d / |G| chi(x^-1 a y).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _copy_of_v(
     """Elements x and coefficients (x, d) of orthonormal combinations of the phi_x that span a copy of V."""
     x = rng.permutation(group.order)[: 3 * d * d]
     left = group.multiply(group.inverse[x][:, None], np.arange(group.order)[None, :])  # x^-1 h, (x, order)
-    gram = character[left[:, x]].conj() * d / group.order
+    gram = character[left[:, x]] * d / group.order
     sizes, modes = np.linalg.eigh(gram)
     if sizes[-d * d] < SEPARATION * sizes[-1]:  # the x do not span all of V x V^*
         return None
@@ -63,7 +63,7 @@ def _copy_of_v(
     element = np.zeros_like(gram)  # <phi_x, phi_y r> for a random Hermitian r; phi_y z is phi_{y z}
     for z in rng.integers(group.order, size=2 * d + 2):
         weight = rng.normal() + (0 if np.isrealobj(gram) else 1j * rng.normal())
-        element += weight * character[left[:, group.multiply(x, z)]].conj()
+        element += weight * character[left[:, group.multiply(x, z)]]
     element += element.conj().T
     values, vectors = np.linalg.eigh(orthonormal.conj().T @ element @ orthonormal)
     # d different eigenvalues, d times each: take the one that is furthest from its neighbours
@@ -82,7 +82,7 @@ def _left_action(group: Group, character: np.ndarray, d: int, x: np.ndarray, coe
     """The matrices of the generators from scalar products, those of all other elements by multiplication."""
     generators = group.generators
     moved = group.multiply(group.inverse[x][:, None], group.multiply(generators[:, None, None], x))
-    products = character[moved].conj() * d / group.order  # <phi_x, a phi_y>, (generators, x, x)
+    products = character[moved] * d / group.order  # <phi_x, a phi_y>, (generators, x, x)
     u, _, v = np.linalg.svd(coefficients.conj().T @ products @ coefficients)
     of_generators = u @ v  # unitary to the last digit
     found = np.empty((group.order, d, d), coefficients.dtype)
