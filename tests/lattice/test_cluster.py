@@ -31,7 +31,7 @@ from manybody.lattice import (
     square,
     triangular,
 )
-from manybody.lattice.cluster import normal_form, shortest, wrap
+from manybody.lattice.cluster import normal_form, reduction, shortest, wrap
 
 SKEWED = [
     square([[5, 1], [-1, 5]]),
@@ -105,6 +105,15 @@ def test_of_equally_short_vectors_the_largest_windings_are_taken() -> None:
     middle = np.array([[0.5, 0.5], [-1.5, 2.5]])
     assert shortest(middle, np.eye(2)).tolist() == [[0, 0], [2, -2]]
     assert shortest(middle, np.array([[1.0, 0.0], [7.0, 1.0]])).tolist() == [[7, -1], [23, -3]]
+
+
+def test_long_vectors_are_reduced() -> None:
+    """Otherwise there would be ten thousand images to try."""
+    rows = np.array([[3.0, 0.0, 0.0], [30_000.0, 0.0, 4.0], [1.0, 5.0, 20_000.0]])
+    change = reduction(rows)
+    assert round(np.linalg.det(change)) == 1
+    np.testing.assert_allclose(np.sort(np.linalg.norm(change @ rows, axis=1)), [3, 4, 26**0.5])
+    assert shortest(np.array([[60_001.0, 0.0, 0.5]]), rows[:2]).tolist() == [[-20_000, 0]]
 
 
 # --- lattices -------------------------------------------------------------------------------------------------------

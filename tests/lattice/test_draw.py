@@ -26,6 +26,7 @@ from manybody.lattice import (
     kagome,
     pyrochlore,
     shastry_sutherland,
+    shuriken,
     square,
     triangular,
 )
@@ -134,6 +135,7 @@ def test_selections_of_bonds() -> None:
 def test_pairs_are_drawn_to_the_nearest_image() -> None:
     """Of equally near ones to the site itself; images that are bonds of their own are all drawn."""
     assert n_stubs(chain(4).plot([[3, 0]])) == 2 and n_stubs(chain(4).plot([[1, 3]])) == 0
+    assert n_stubs(chain(4).plot([[3, 1]])) == 0
     assert n_stubs(chain(4).plot(2)) == 0
     twisted = chain(2, twist=0.5).plot()
     assert len(solid(twisted)) == 1 and n_stubs(twisted) == 2
@@ -172,9 +174,11 @@ def test_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    "lattice", [square([[5, 1], [-1, 5]]), triangular([[6, 0], [-3, 6]]), kagome([[2, 2], [-2, 4]])], ids=repr
+    "lattice",
+    [square([[5, 1], [-1, 5]]), triangular([[6, 0], [-3, 6]]), kagome([[2, 2], [-2, 4]]), shuriken(2)],
+    ids=repr,
 )
-def test_skewed_clusters_are_drawn_within_the_torus(lattice: Lattice) -> None:
+def test_sites_are_drawn_within_the_torus(lattice: Lattice) -> None:
     """Images of the sites, all within one cell of the torus; its outline is dashed."""
     figure = lattice.plot()
     places, _ = discs(figure)
