@@ -6,5 +6,6 @@ from manybody.ansatz.jastrow import Jastrow
 from manybody.ansatz.mean_field import MeanField
 from manybody.ansatz.mlp import MLP
 from manybody.ansatz.rbm import RBM
+from manybody.ansatz.symmetrised import Symmetrised
 
-__all__ = ["MLP", "RBM", "Jastrow", "MeanField", "log_cosh"]
+__all__ = ["MLP", "RBM", "Jastrow", "MeanField", "Symmetrised", "log_cosh"]
