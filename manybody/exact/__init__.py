@@ -6,10 +6,12 @@ from manybody.exact.entanglement import entanglement_entropy, expectation, reduc
 from manybody.exact.evolution import evolve
 from manybody.exact.free_fermions import ising_chain_energy
 from manybody.exact.matrix_free import linear_operator
+from manybody.exact.sector import SectorBasis
 from manybody.exact.spectrum import Spectrum, ground_state, spectrum
 from manybody.exact.thermal import Thermal, steady_state, thermal
 
 __all__ = [
+    "SectorBasis",
     "Spectrum",
     "Thermal",
     "correlations",

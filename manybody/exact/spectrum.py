@@ -13,9 +13,11 @@ import scipy.sparse.linalg
 from manybody import _checks
 from manybody._types import Float, Inexact
 from manybody.exact.matrix_free import linear_operator
+from manybody.exact.sector import SectorBasis
 from manybody.linalg import lowest_eigenvector
 from manybody.operator import Operator
 from manybody.parallel import threads
+from manybody.symmetry import Sector
 
 Matrix = Any
 """A sparse matrix, or a `LinearOperator`."""
@@ -32,26 +34,38 @@ class Spectrum(NamedTuple):
 
     Attributes:
         energies: (k,).
-        states: (n_states, k), normalised columns in the order of `space.all_states()`.
+        states: (n_states, k), normalised columns in the order of `space.all_states()`. In a symmetry sector those that
+            transform as psi_1 of it; or, unless they are expanded, (size, k) in the basis of the sector.
     """
 
     energies: Float[np.ndarray, "k"]
     states: Inexact[np.ndarray, "n_states k"]
 
 
-def spectrum(operator: Operator) -> Spectrum:
+def spectrum(operator: Operator, *, sector: Sector | None = None, expand: bool = True) -> Spectrum:
     """All eigenvalues and eigenvectors of a Hermitian operator, from its dense matrix.
 
+    Args:
+        operator: Hermitian operator.
+        sector: only those of a symmetry sector; see `ground_state`.
+        expand: whether states of a sector are written in the whole space.
+
     Raises:
-        ValueError: if the operator is not Hermitian, or has more than 2^14 states.
+        ValueError: if the operator is not Hermitian, the group of the sector is no symmetry of it, or there are more
+            than 2^14 states, or none in the sector.
     """
     _check_hermitian(operator)
-    n_states = operator.space.n_states
-    _checks.require(n_states <= _MAX_DENSE, "space", f"have at most {_MAX_DENSE} states for a dense matrix", n_states)
-    return Spectrum(*scipy.linalg.eigh(operator.to_dense()))
+    basis = None if sector is None else _basis(operator, sector)
+    name, n_states = ("space", operator.space.n_states) if basis is None else ("sector", basis.size)
+    _checks.require(n_states <= _MAX_DENSE, name, f"have at most {_MAX_DENSE} states for a dense matrix", n_states)
+    if basis is None:
+        return Spectrum(*scipy.linalg.eigh(operator.to_dense()))
+    return _expanded(Spectrum(*scipy.linalg.eigh(basis.matrix(operator).toarray())), basis, expand)
 
 
-def ground_state(operator: Operator, k: int = 1, *, matrix_free: bool = False) -> Spectrum:
+def ground_state(
+    operator: Operator, k: int = 1, *, sector: Sector | None = None, expand: bool = True, matrix_free: bool = False
+) -> Spectrum:
     """The k lowest eigenvalues and eigenvectors of a Hermitian operator.
 
     Small matrices are diagonalised in full; of larger ones the lowest state is found by Lanczos iterations, several by
@@ -60,11 +74,16 @@ def ground_state(operator: Operator, k: int = 1, *, matrix_free: bool = False) -
 
     Args:
         operator: Hermitian operator.
-        k: number of states, between 1 and n_states.
-        matrix_free: compute the matrix elements anew in each iteration: slower, with the memory of some vectors.
+        k: number of states, between 1 and n_states, or the size of the sector.
+        sector: only states that transform as psi_1 of this symmetry sector (see `SectorBasis`). For a representation of
+            dimension d each level occurs d times in the whole space, and once here.
+        expand: whether states of a sector are written in the whole space; False saves the memory for that.
+        matrix_free: compute the matrix elements anew in each iteration: slower, with the memory of some vectors. Not in
+            a sector.
 
     Raises:
-        ValueError: if the operator is not Hermitian, k is out of range, or the space is too large for a matrix.
+        ValueError: if the operator is not Hermitian, k is out of range, the space is too large for a matrix, the group
+            of the sector is no symmetry of the operator, or the sector has no states.
 
     Example:
         >>> import manybody as mb
@@ -73,11 +92,36 @@ def ground_state(operator: Operator, k: int = 1, *, matrix_free: bool = False) -
         array([-2., -1.])
     """
     _check_hermitian(operator)
+    if sector is not None:
+        _checks.require(not matrix_free, "matrix_free", "be False in a sector", matrix_free)
+        basis = _basis(operator, sector)
+        k = _checks.integer(k, "k", minimum=1, maximum=basis.size)
+        return _expanded(_lowest_of(basis.matrix(operator), k), basis, expand)
     n_states = operator.space.n_states
     k = _checks.integer(k, "k", minimum=1, maximum=n_states)
-    if n_states < _DENSE_BELOW or k > n_states // 4:
-        return Spectrum(*scipy.linalg.eigh(operator.to_dense(), subset_by_index=(0, k - 1)))
-    matrix = linear_operator(operator) if matrix_free else operator.to_sparse()
+    matrix_free = matrix_free and not _is_small(n_states, k)
+    return _lowest_of(linear_operator(operator) if matrix_free else operator.to_sparse(), k)
+
+
+def _basis(operator: Operator, sector: Sector) -> SectorBasis:
+    basis = SectorBasis(operator.space, sector)
+    _checks.require(basis.size > 0, "sector", f"have states in {operator.space}", f"{sector}, which has none")
+    return basis
+
+
+def _expanded(found: Spectrum, basis: SectorBasis, expand: bool) -> Spectrum:
+    return found._replace(states=basis.expand(found.states)) if expand else found
+
+
+def _is_small(n_states: int, k: int) -> bool:
+    """Whether a dense matrix is the better choice."""
+    return n_states < _DENSE_BELOW or k > n_states // 4
+
+
+def _lowest_of(matrix: Matrix, k: int) -> Spectrum:
+    """The k lowest states of a matrix."""
+    if _is_small(matrix.shape[0], k):
+        return Spectrum(*scipy.linalg.eigh(matrix.toarray(), subset_by_index=(0, k - 1)))
     with threads.single():
         return _lanczos(matrix, k)
 

@@ -14,6 +14,7 @@ from manybody.operator.pauli import PauliStrings
 from manybody.operator.permutation import permutation, spin_inversion
 from manybody.operator.qutip import from_qutip, to_qutip
 from manybody.operator.sparse import from_sparse
+from manybody.operator.symmetric import broken_element, is_symmetric
 
 __all__ = [
     "CompiledOperator",
@@ -25,11 +26,13 @@ __all__ = [
     "Operator",
     "PauliStrings",
     "boson",
+    "broken_element",
     "fermion",
     "from_openfermion",
     "from_qutip",
     "from_sparse",
     "identity",
+    "is_symmetric",
     "on_part",
     "permutation",
     "spin",
