@@ -88,25 +88,35 @@ class Action:
         inverts = self.group.inverts[chosen]
         if not inverts.any() and len(set(self.space.local_dimensions)) == 1 and self._values_are_alike:
             return jnp.asarray(sigma)[..., back]
-        levels = jnp.asarray(self.space.to_levels(sigma))[..., back]
-        top = jnp.asarray(np.array(self.space.local_dimensions) - 1, jnp.int32)
-        turned = jnp.where(jnp.asarray(inverts)[:, None], top - levels, levels)
-        return jnp.asarray(self.space.from_levels(turned))
+        top = jnp.asarray(np.array(self.space.local_dimensions) - 1, jnp.int32)[None, :]
+        turns = jnp.asarray(inverts)[:, None]
+
+        def of_one(levels: Array) -> Array:
+            moved = levels[back]  # (elements, size)
+            return jnp.where(turns, top - moved, moved)
+
+        levels = jnp.asarray(self.space.to_levels(sigma))
+        return jnp.asarray(self.space.from_levels(jnp.vectorize(of_one, signature="(n)->(g,n)")(levels)))
 
     def signs(
         self, sigma: Int8[Array, "*batch size"], elements: Sequence[int] | None = None
     ) -> Int8[Array, "*batch elements"]:
         """s_g(sigma) for all elements, or some of them, 1 or -1."""
         chosen = np.arange(self.group.order) if elements is None else np.asarray(elements)
-        levels = jnp.asarray(self.space.to_levels(sigma))
-        odd = _parity(levels[..., None, :] * jnp.asarray(self._odd[chosen], jnp.int32))
-        if self._crossings.any():
-            occupied = levels[..., None, :, None] > 0
-            masks = jnp.asarray(self._crossings[chosen])  # (elements, size, words)
-            crossed = jax.lax.reduce_xor(jnp.where(occupied, masks, jnp.uint32(0)), (levels.ndim,))
-            pairs = jax.lax.population_count(crossed & _packed(levels)[..., None, :])
-            odd = odd ^ _parity(pairs.astype(jnp.int32))
-        return (1 - 2 * odd).astype(jnp.int8)
+        odd, crossings = jnp.asarray(self._odd[chosen]), jnp.asarray(self._crossings[chosen])
+        fermions = bool(self.space.fermions)
+
+        def of_one(levels: Array) -> Array:
+            exponent = jnp.sum(levels[None, :] * odd, axis=1, dtype=jnp.int32)
+            if fermions:
+                occupied = (levels > 0)[None, :, None]
+                passed = jax.lax.reduce_xor(jnp.where(occupied, crossings, jnp.uint32(0)), (1,))  # (elements, words)
+                pairs = jax.lax.population_count(passed & _packed(levels)[None, :])
+                exponent = exponent + jnp.sum(pairs.astype(jnp.int32), axis=1, dtype=jnp.int32)
+            return (1 - 2 * (exponent & 1)).astype(jnp.int8)
+
+        levels = jnp.asarray(self.space.to_levels(sigma)).astype(jnp.int32)
+        return jnp.vectorize(of_one, signature="(n)->(g)")(levels)
 
     @property
     def _values_are_alike(self) -> bool:
@@ -146,14 +156,9 @@ def _repeated(rows: np.ndarray, size: int, shift: bool) -> np.ndarray:
 
 
 def _packed(levels: Array) -> Array:
-    """Bits (..., words) of the sites that are not empty (..., size)."""
-    pad = [(0, 0)] * (levels.ndim - 1) + [(0, -levels.shape[-1] % WORD)]
-    bits = jnp.pad(levels > 0, pad).reshape(*levels.shape[:-1], -1, WORD).astype(jnp.uint32)
-    return jnp.sum(bits << jnp.arange(WORD, dtype=jnp.uint32), axis=-1, dtype=jnp.uint32)
-
-
-def _parity(x: Array) -> Array:
-    return jnp.sum(x, axis=-1, dtype=jnp.int32) & 1
+    """Bits (words,) of the sites that are not empty (size,)."""
+    bits = jnp.pad(levels > 0, (0, -levels.shape[0] % WORD)).reshape(-1, WORD).astype(jnp.uint32)
+    return jnp.sum(bits << jnp.arange(WORD, dtype=jnp.uint32)[None, :], axis=1, dtype=jnp.uint32)
 
 
 def _check_sites(action: Action) -> None:
@@ -168,17 +173,15 @@ def _check_sites(action: Action) -> None:
 
 def _check_space(action: Action) -> None:
     """Raise `ValueError` if random configurations leave the space, or show that the signs are no representation."""
-    group = action.group
+    group, generators = action.group, action.group.generators
     sigma = action.space.random_state(jax.random.key(0), PROBES)
-    moved = [action.images(sigma, [g])[:, 0] for g in group.generators]
-    inside = all(bool(np.all(np.asarray(action.space.contains(image)))) for image in moved)
+    moved = action.images(sigma, generators)  # (probes, generators, size)
+    inside = bool(np.all(np.asarray(action.space.contains(moved))))
     _checks.require(inside, "group", f"not lead out of {action.space!r}", group)
     if not action.has_signs:
         return
-    every = np.arange(group.order)
-    for g, image in zip(group.generators, moved, strict=True):
-        products = group.multiply(every, g)  # T_h T_g = T_hg
-        left = action.signs(image) * action.signs(sigma, [g])
-        same = bool(np.all(np.asarray(left) == np.asarray(action.signs(sigma))[:, products]))
-        cure = "For another number of fermions, or boundaries of the other kind, it may be."
-        _checks.require(same, "group", f"be represented on {action.space!r} with its signs", group, cure)
+    signs = np.asarray(action.signs(sigma))  # (probes, order)
+    products = group.multiply(np.arange(group.order), generators[:, None])  # T_h T_g = T_hg
+    same = np.array_equal(np.asarray(action.signs(moved)) * signs[:, generators, None], signs[:, products])
+    cure = "For another number of fermions, or boundaries of the other kind, it may be."
+    _checks.require(same, "group", f"be represented on {action.space!r} with its signs", group, cure)
