@@ -46,7 +46,10 @@ def _exported(module: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(module, name) for name in names}
 
 
-LATTICES = Registry(_exported(lattice, "chain", "cubic", "honeycomb", "kagome", "rectangle", "square", "triangular"))
+LATTICES = Registry(
+    _exported(lattice, "bcc", "chain", "cubic", "diamond", "fcc", "honeycomb", "kagome", "pyrochlore", "rectangle")
+    | _exported(lattice, "shastry_sutherland", "shuriken", "square", "triangular")
+)
 SPACES = Registry(_exported(hilbert, "Fermion", "Fock", "Qubit", "Spin"))
 HAMILTONIANS = Registry(_exported(hamiltonian, "bose_hubbard", "heisenberg", "hubbard", "ising", "j1j2", "t_v", "xxz"))
 ANSATZES = Registry(

@@ -67,6 +67,7 @@ _SETTINGS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+_SHARED = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XLA_FLAGS")
 _FOREIGN = re.compile(r"(JAX|XLA|MANYBODY|PMI|PMIX|PRTE|OMPI|MPI|MPIR|HYDRA|HYDI|SLURM)_|.*_NUM_THREADS$")
 """Variables by which the test run itself, or a launcher of it, would take part in the decisions of the program."""
 
@@ -127,7 +128,7 @@ def require(layout: str) -> None:
 
 def environment(layout: Layout, **changes: str | None) -> dict[str, str]:
     """The settings of a program, all made here; a change to None removes one."""
-    inherited = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+    inherited = {name: value for name, value in os.environ.items() if name in _SHARED or not _FOREIGN.match(name)}
     path = os.pathsep.join(x for x in (str(ROOT), os.environ.get("PYTHONPATH")) if x)
     own = {"MANYBODY_BACKEND": layout.backend, "JAX_NUM_CPU_DEVICES": str(layout.n_devices), "PYTHONPATH": path}
     settings = inherited | _SETTINGS | own | changes
@@ -267,7 +268,7 @@ class SharedResults:
         self.folder = folder
 
     def __call__(
-        self, layout: str, script: Path, *arguments: str, changes: Mapping[str, str] | None = None
+        self, layout: str, script: Path, *arguments: str, changes: Mapping[str, str | None] | None = None
     ) -> dict[str, np.ndarray]:
         require(layout)
         what = repr((script, layout, arguments, changes))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same seed gives the same samples, and the same numbers to rounding, whatever the workers are.
 
-Nearly all of the time is the compiler's. By default the programs are compiled without its optimisations, which takes a
-third of the time; the full form (`-m slow`) compiles them as users do, and has all cases in all layouts.
+By default the programs are compiled as the tests are, without optimisations; the full form (`-m slow`) compiles them as
+users do, and has all cases in all layouts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.distributed import layouts
 from tests.distributed.layouts import LAYOUTS, WORKERS, Results
 
 SCRIPT = WORKERS / "run_vmc.py"
-QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"}
+OPTIMISED = {"XLA_FLAGS": None}
 FEW = ("complex", "contraction", "exact")
 ALL = (*FEW, "parameters", "samples", "cg-parameters", "cg-samples", "qr-parameters", "qr-samples", "pinv", "force")
 LAYOUT_CASES = {"mpi2": ALL, "devices2": ALL, "mpi4": FEW, "devices4": FEW, "processes2": FEW}
@@ -42,23 +42,23 @@ def check(reference: dict[str, np.ndarray], found: dict[str, np.ndarray], case: 
     ("layout", "case"), [(layout, case) for layout, cases in LAYOUT_CASES.items() for case in cases]
 )
 def test_same_numbers(results: Results, layout: str, case: str) -> None:
-    found = results(layout, SCRIPT, ",".join(LAYOUT_CASES[layout]), changes=QUICK)
+    found = results(layout, SCRIPT, ",".join(LAYOUT_CASES[layout]))
     np.testing.assert_array_equal(found["layout"], [LAYOUTS[layout].n_workers, LAYOUTS[layout].n_processes])
-    check(results("serial", SCRIPT, ",".join(ALL), changes=QUICK), found, case)
+    check(results("serial", SCRIPT, ",".join(ALL)), found, case)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ALL)
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "serial"])
 def test_same_numbers_of_all_cases(results: Results, layout: str, case: str) -> None:
-    found = results(layout, SCRIPT, ",".join(ALL))
+    found = results(layout, SCRIPT, ",".join(ALL), changes=OPTIMISED)
     np.testing.assert_array_equal(found["layout"], [LAYOUTS[layout].n_workers, LAYOUTS[layout].n_processes])
-    check(results("serial", SCRIPT, ",".join(ALL)), found, case)
+    check(results("serial", SCRIPT, ",".join(ALL), changes=OPTIMISED), found, case)
 
 
 def test_cases_differ(results: Results) -> None:
     """The cases are what their names say, and something happens in them."""
-    found = results("serial", SCRIPT, ",".join(ALL), changes=QUICK)
+    found = results("serial", SCRIPT, ",".join(ALL))
     choices = {case: str(found[f"{case}/choices"]) for case in ALL}
     assert "structured: hidden;" in choices["samples"]
     assert "structured: hidden;" in choices["complex"]
@@ -76,7 +76,7 @@ def test_cases_differ(results: Results) -> None:
 
 @pytest.mark.parametrize("name", ["parameters/sigma", "parameters/params/hidden/bias", "exact/energy/error"])
 def test_differences_are_found(results: Results, name: str) -> None:
-    reference = results("serial", SCRIPT, ",".join(ALL), changes=QUICK)
+    reference = results("serial", SCRIPT, ",".join(ALL))
     changed = reference[name].copy()
     changed.flat[-1] += 2 * ACCURACY if np.issubdtype(changed.dtype, np.inexact) else 1
     with pytest.raises(AssertionError, match=name):

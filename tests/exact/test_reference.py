@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import manybody as mb
 from manybody.hamiltonian import aklt, bose_hubbard, heisenberg, hubbard, ising, j1j2, molecule, t_v
 from manybody.hilbert import DiscreteSpace, Fermion, Fock, Spin
-from manybody.lattice import AbstractLattice, Lattice, chain, square
+from manybody.lattice import AbstractLattice, chain, shuriken, square
 from manybody.operator import DiscreteOperator
 
 ROWS = json.loads((Path(__file__).parent.parent / "data" / "energies.json").read_text(encoding="utf-8"))
@@ -26,14 +25,6 @@ ROWS = json.loads((Path(__file__).parent.parent / "data" / "energies.json").read
 MOST_STATES = 3_500_000
 MOST_STATES_BY_DEFAULT = 300_000
 """More take longer than a test that always runs may, and so do molecules of ten orbitals."""
-SIDE = 1 + 3**0.5
-SHURIKEN = Lattice(
-    np.eye(2) * SIDE,
-    2,
-    [[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5], [SIDE / 2, 0], [0, SIDE / 2]],
-    name="shuriken",
-)
-"""Squares joined by triangles: sites (+-1/2, +-1/2) of each square, and the tips that squares share."""
 ATOMS = {
     "H2 R=0.735": "H 0 0 0; H 0 0 0.735",
     "H2 R=0.7414": "H 0 0 0; H 0 0 0.7414",
@@ -52,7 +43,7 @@ def spins(row: dict) -> System:
     """Heisenberg models at the smallest |S_z|, where their ground states are."""
     name, params = row["model"], row["params"]
     if "shuriken" in name:
-        lattice: AbstractLattice = SHURIKEN
+        lattice: AbstractLattice = shuriken(2)
     else:
         open_ends = params.get("bc", "P") == "O"
         lattice = square(int(name.split("x")[-1])) if "square" in name else chain(params["N"], periodic=not open_ends)

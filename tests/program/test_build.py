@@ -108,6 +108,7 @@ OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
     ("lattice.kind", "kagome", lattice, (("lattice", {"kind": "triangular", "lx": 2}),)),
     ("lattice.n", 8, lattice, ()),
     ("lattice.lx", 4, lattice, SQUARE),
+    ("lattice.lx", [[3, 1], [-1, 3]], lattice, (("lattice", {"kind": "square", "lx": 2}),)),
     ("lattice.ly", 4, lattice, SQUARE),
     ("lattice.periodic", False, lattice, ()),
     ("lattice.periodic", [True, False], lattice, SQUARE),
