@@ -38,6 +38,11 @@ class Network(abc.ABC):
     def is_incremental(self) -> bool:
         """Whether the module has the methods named in `INCREMENTAL`."""
 
+    @property
+    def sector(self) -> Any:
+        """The symmetry sector, or group, that the module says its states belong to by an attribute `sector`."""
+        return None
+
     def log_psi(self, params: PyTree, constants: PyTree, sigma: Array) -> Array:
         """log psi (batch,)."""
         return self.apply((params, constants), sigma)
@@ -85,6 +90,10 @@ class LinenNetwork(Network):
         return self.module.apply({"params": params, **constants}, *arguments, method=method)
 
     @property
+    def sector(self) -> Any:
+        return getattr(self.module, "sector", None)
+
+    @property
     def is_incremental(self) -> bool:
         return all(callable(getattr(self.module, name, None)) for name in INCREMENTAL)
 
@@ -103,6 +112,10 @@ class NnxNetwork(Network):
     def apply(self, variables: tuple[PyTree, PyTree], sigma: Any, *, method: str | None = None) -> Any:
         module = nnx.merge(self.graph, *variables)
         return getattr(module, method)(*sigma) if method else module(sigma)
+
+    @property
+    def sector(self) -> Any:
+        return getattr(nnx.merge(self.graph, *self.first.value), "sector", None)
 
     @property
     def is_incremental(self) -> bool:

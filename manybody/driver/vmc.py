@@ -23,10 +23,11 @@ from manybody.driver.hooks import Hook, ProgressBar, Record
 from manybody.driver.identity import identity
 from manybody.driver.recorder import NotFinite, Recorder
 from manybody.estimator import buffer_size, count_rows, expect, local_values
-from manybody.operator import CompiledOperator, Operator
+from manybody.operator import CompiledOperator, Operator, broken_element
 from manybody.parallel import REPLICATED, Comm
 from manybody.sr import SR, Gradient, Preconditioner, Problem, TangentMap
 from manybody.state import VariationalState
+from manybody.symmetry import PermutationGroup, Sector
 
 
 @dataclass
@@ -60,7 +61,8 @@ class VMC:
         n_regrowths: how often that buffer grew.
 
     Raises:
-        ValueError: if the Hamiltonian is not Hermitian or acts on another space.
+        ValueError: if the Hamiltonian is not Hermitian, acts on another space, or does not commute with the symmetries
+            of an ansatz that says by an attribute `sector` which these are.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class VMC:
         _checks.require_type(state, VariationalState, "state")
         _checks.require(hamiltonian.space == state.space, "hamiltonian", f"act on {state.space}", hamiltonian.space)
         _checks.require(hamiltonian.is_hermitian, "hamiltonian", "be Hermitian", "an operator that is not")
+        _check_symmetry(hamiltonian, state.network.sector)
         self.hamiltonian = hamiltonian
         self.optimizer = optimizer
         self.preconditioner = Gradient() if preconditioner is None else preconditioner
@@ -305,6 +308,17 @@ class VMC:
 def _end(hook: Hook, driver: VMC, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
     """Tell a hook that the run is over."""
     hook.on_end(driver, error)
+
+
+def _check_symmetry(hamiltonian: Operator, sector: Any) -> None:
+    """Raise `ValueError` if the energy would lead out of the sector that the ansatz is confined to."""
+    group = sector.group if isinstance(sector, Sector) else sector
+    if not isinstance(group, PermutationGroup):
+        return
+    element = broken_element(hamiltonian, group)
+    if element is not None:
+        must = f"commute with the symmetries of the ansatz ({group!r})"
+        raise ValueError(_checks.requirement("hamiltonian", must, f"one that breaks {group[element]}"))
 
 
 def _all_finite(tree: PyTree) -> Array:

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from manybody import VariationalState
-from manybody.ansatz import RBM
+from manybody.ansatz import RBM, Symmetrised
 from manybody.driver import VMC, Hook, NotFinite
 from manybody.exact import ground_state
 from manybody.hamiltonian import heisenberg, ising
@@ -19,6 +19,7 @@ from manybody.lattice import chain
 from manybody.operator import spin
 from manybody.sampler import Exact, Exchange, LocalFlip, Metropolis
 from manybody.sr import SR
+from manybody.symmetry import Sector
 
 SPACE = Spin(8)
 LATTICE = chain(8)
@@ -147,6 +148,16 @@ def test_acceptance_and_drift_are_reported():
     record = VMC(ISING, _chains(), optimizer=optax.sgd(0.05)).advance()
     assert 0 < record["acceptance"]["LocalFlip"] <= 1
     assert 0 <= record["cache_drift"] < 1e-10
+
+
+def test_a_hamiltonian_without_the_symmetries_of_the_ansatz():
+    group = LATTICE.space_group()
+    for sector in (Sector(group, 1), group):
+        state = VariationalState(Symmetrised(RBM(), sector, SPACE), Exact(SPACE))
+        VMC(ISING, state, optimizer=optax.sgd(0.1))
+        one_bond = ISING + spin.sz(SPACE, 0) @ spin.sz(SPACE, 1)
+        with pytest.raises(ValueError, match="`hamiltonian` must commute with the symmetries of the ansatz"):
+            VMC(one_bond, state, optimizer=optax.sgd(0.1))
 
 
 def test_what_is_refused():
