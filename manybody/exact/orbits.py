@@ -27,8 +27,8 @@ _ENTRIES = 2**26
 """Numbers in all tables together, at most; for large groups chunks are smaller."""
 _AT_ONCE = 2**14
 """Codes that are moved at a time: the temporaries stay in the cache, too."""
-_STATES = 2**17
-"""States that are enumerated at a time."""
+_STATES, _EARLY = 2**21, 32
+"""States that are enumerated at a time, and elements that then sieve the pieces of these one by one."""
 
 
 class Moves(NamedTuple):
@@ -99,12 +99,15 @@ def representatives(space: DiscreteSpace, action: Action) -> Int[np.ndarray, " o
     candidates is left, so the work grows with the logarithm of the group.
     """
     tables = moves(action)
-    width = tables.tables[0].dtype
+    width, order = tables.tables[0].dtype, action.group.order
+    n = min(_STATES, max(_AT_ONCE, 2 ** (space.n_states - 1).bit_length()))
     found = []
-    for start in range(0, space.n_states, _STATES):
-        index = np.arange(start, start + _STATES)  # of one static size: compiled once
-        codes = _codes(space, np.minimum(index, space.n_states - 1), tables.place)
-        found.append(_smallest(tables, np.asarray(codes)[: space.n_states - start].astype(width)))
+    for start in range(0, space.n_states, n):
+        index = np.minimum(np.arange(start, start + n), space.n_states - 1)  # of one static size: compiled once
+        codes = np.asarray(_codes(space, index, tables.place))[: space.n_states - start].astype(width)
+        pieces = np.split(codes, range(_AT_ONCE, len(codes), _AT_ONCE))
+        early = np.concatenate([_smallest(tables, piece, range(1, min(_EARLY, order))) for piece in pieces])
+        found.append(_smallest(tables, early, range(_EARLY, order)))
     codes = np.concatenate(found)
     codes.setflags(write=False)
     return codes
@@ -120,10 +123,10 @@ def _codes(space: DiscreteSpace, index: Array, place: Array) -> Array:
     return jax.lax.map(piece, index.reshape(-1, _AT_ONCE)).reshape(-1)
 
 
-def _smallest(tables: Moves, codes: np.ndarray) -> np.ndarray:
-    """Those that no element makes smaller."""
+def _smallest(tables: Moves, codes: np.ndarray, elements: range) -> np.ndarray:
+    """Those that none of some elements makes smaller."""
     parts = tables.parts(codes)
-    for element in range(1, len(tables.tables[0])):
+    for element in elements:
         stays = tables.image(parts, element) >= codes
         if not stays.all():
             codes, parts = codes[stays], [part[stays] for part in parts]
