@@ -150,15 +150,9 @@ def compile_bits(
 
 def pack(levels: Int[Array, "samples sites"]) -> Array:
     """Levels modulo 2 as bits: uint32 (samples, words)."""
-    bit = levels.astype(jnp.uint32) & 1
-    n_sites = bit.shape[1]
-    words = [
-        (bit[:, start : start + WORD] << jnp.arange(min(WORD, n_sites - start), dtype=jnp.uint32)[None]).sum(
-            axis=-1, dtype=jnp.uint32
-        )
-        for start in range(0, n_sites, WORD)
-    ]
-    return jnp.stack(words, axis=-1)
+    bit = jnp.pad(levels.astype(jnp.uint32) & 1, ((0, 0), (0, -levels.shape[1] % WORD)))
+    place = jnp.arange(WORD, dtype=jnp.uint32)
+    return (bit.reshape(len(bit), -1, WORD) << place[None, None]).sum(axis=-1, dtype=jnp.uint32)
 
 
 def _bits_at(packed: Array, sites: Array) -> Array:
