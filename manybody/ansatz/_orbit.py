@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Sums over the elements of a group: which are evaluated, and what each contributes.
 
-The projection of phi onto row m of a representation D of a group G, in the conventions of `manybody.symmetry.Action`, is
+In the conventions of `manybody.symmetry.Action`, the projection of phi onto row m of a representation D of a group G is
 
 .. math:: \psi(\sigma) = \frac{d}{|G|} \sum_g D(g)_{mm}\, s_g(\sigma)\, \phi(g\sigma) .
 

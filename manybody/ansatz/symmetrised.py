@@ -31,10 +31,10 @@ class Symmetrised(nn.Module):
 
     .. math:: \psi(\sigma) = \frac{d}{|G|} \sum_{g \in G} D(g)_{mm}\, s_g(\sigma)\, \phi(g\sigma)
 
-    For a representation of one dimension D is the character, and T_g psi = chi(g) psi for all elements g. If it has more
-    dimensions d, psi is the state `row` of a set of d: T_g psi is a combination sum_i psi_i D(g)_im of them, and any
-    row will do, since all have the same energy. (Summed with the characters, phi would become a sum of d states that
-    belong to different sets.) The signs s_g are those of fermions and boundaries; see `manybody.symmetry.Action`.
+    If the representation has one dimension, D is the character, and T_g psi = chi(g) psi for all elements g. If it has
+    d dimensions, psi is state `row` of a set of d: T_g psi is a combination sum_i psi_i D(g)_im of them, and any row
+    will do, since all have the same energy. (Summed with the characters, phi would become a sum of d states that belong
+    to different sets.) The signs s_g are those of fermions and boundaries; see `manybody.symmetry.Action`.
 
     The result is complex, unless phi is real and no sign or character is negative. It is -inf where the symmetry
     forbids a configuration, or where phi vanishes on all of its images.
@@ -54,8 +54,8 @@ class Symmetrised(nn.Module):
 
     Raises:
         TypeError: if `ansatz`, `sector` or `cosets` is none.
-        ValueError: if the group does not act on the space, the sector has no states there because of signs alone (an odd
-            number of fermions where it should be even), there is no such row, or `cosets` does not fit the sector.
+        ValueError: if the group does not act on the space, the sector has no states there because of signs alone (an
+            odd number of fermions where it should be even), there is no such row, or `cosets` does not fit the sector.
 
     Example:
         >>> import jax, manybody as mb
@@ -102,7 +102,7 @@ class Symmetrised(nn.Module):
         def evaluate(moves: tuple[Array, Array]) -> Array:
             images = self.space.from_levels(moved(levels, self.space.local_dimensions, *moves))
             n_elements = len(moves[0])
-            log_phi = module.apply(variables, images.reshape(-1, flat.shape[1]))
+            log_phi = jnp.asarray(module.apply(variables, images.reshape(-1, flat.shape[1])))
             return log_phi.reshape(len(flat), n_elements).T  # (elements, batch)
 
         moves = tables(acting, seen.elements)
