@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -242,6 +243,27 @@ class PermutationGroup(FiniteGroup):
         codes = codes.reshape(-1, codes.shape[-1])
         _require_group(codes, "other")
         return PermutationGroup._from_codes(codes)
+
+    def on_components(self, n_components: int, *, exchange: bool = False) -> PermutationGroup:
+        """This group acting alike on components of fermions, as permutations of all their modes.
+
+        Args:
+            n_components: number of components, or of parts of a product with one site each.
+            exchange: make the group larger by all exchanges of components: of spin up and down that is the inversion of
+                spins. Element e of the exchanges after element g of this group has number g * n_exchanges + e.
+
+        Raises:
+            ValueError: if there are no components.
+        """
+        n = _checks.integer(n_components, "n_components", minimum=1)
+        starts = np.arange(n)[:, None, None] * self.n_sites
+        moves = np.concatenate(list(self.sites + starts), axis=1)
+        group = PermutationGroup(moves, np.tile(self.signs, n), self.inverts)
+        if not exchange:
+            return group
+        orders = np.array(list(itertools.permutations(range(n))))  # (exchanges, components)
+        modes = orders[:, :, None] * self.n_sites + np.arange(self.n_sites)
+        return group @ PermutationGroup(modes.reshape(len(orders), -1))
 
     def with_inversion(self) -> PermutationGroup:
         """This group times the inversion of all levels: spin inversion, or the exchange of particles and holes.

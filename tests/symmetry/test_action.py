@@ -137,6 +137,14 @@ def test_hamiltonians_are_symmetric(twist: float, n_fermions: int) -> None:
         np.testing.assert_allclose(turn @ hamiltonian, hamiltonian @ turn, rtol=0, atol=1e-14)
 
 
+def test_exchange_of_components_is_the_inversion_of_spins() -> None:
+    space = Fermion(3, n_per_component=(1, 1), n_components=2)
+    group = chain(3).translation_group().on_components(2, exchange=True)
+    found = matrices(Action(group, space))
+    np.testing.assert_array_equal(found[1], mb.operator.spin_inversion(space).to_dense())
+    np.testing.assert_array_equal(found[::2], matrices(Action(chain(3).translation_group(), space)))
+
+
 def test_some_elements_in_batches() -> None:
     group, space = RING.space_group(), Fermion(4, n_fermions=3)
     action, states = Action(group, space), jnp.asarray(space.all_states())

@@ -76,6 +76,21 @@ def test_products_of_groups() -> None:
         shifts @ PermutationGroup.generated([Permutation([1, 0])])
 
 
+def test_on_components() -> None:
+    ring = PermutationGroup.generated([Permutation([1, 2, 0], [1, 1, -1])])
+    both = ring.on_components(2)
+    assert (both.order, both.n_sites) == (6, 6)
+    np.testing.assert_array_equal(both.sites[:, 3:], ring.sites + 3)
+    np.testing.assert_array_equal(both.signs, np.tile(ring.signs, 2))
+    exchanged = ring.on_components(3, exchange=True)
+    assert exchanged.order == 36 and ring.on_components(1, exchange=True) == ring
+    two = ring.on_components(2, exchange=True)
+    np.testing.assert_array_equal(two.sites[::2], both.sites)
+    np.testing.assert_array_equal(two.sites[1], [3, 4, 5, 0, 1, 2])
+    with pytest.raises(ValueError, match="`n_components` must satisfy 1 <= n_components"):
+        ring.on_components(0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
