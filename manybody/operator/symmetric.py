@@ -2,13 +2,14 @@
 """Whether an operator commutes with a group of permutations.
 
 H commutes with T_g if <g sigma|H|g sigma'> = s_g(sigma) s_g(sigma') <sigma|H|sigma'>. One row of this is an equation
-between two sets of numbers in no order. It is tested with a product state phi of random phases, which no difference
-between the sets is orthogonal to:
+between two sets of numbers in no order. It is tested with a product state phi of random phases, to which no difference
+between the sets is orthogonal:
 
-    sum over tau of <g sigma|H|tau> phi(tau) = s_g(sigma) sum over sigma' of <sigma|H|sigma'> s_g(sigma') phi(g sigma').
+    sum over tau of <g sigma|H|tau> phi(tau) = s_g(sigma) sum over sigma' of <sigma|H|sigma'> s_g(sigma') phi(g sigma')
 
-So nothing but matrix elements is needed, whatever the operator is made of, and equalities that hold in a sector only
-(a field at fixed magnetisation, particles and holes at half filling) are seen as well.
+with phi(sigma) = exp(i sum of angle_i level_i), as different for any two configurations as are generic angles. So
+nothing but matrix elements is needed, whatever the operator is made of, and equalities that hold in a sector only (a
+field at fixed magnetisation, particles and holes at half filling) are seen as well.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from manybody.hilbert import DiscreteSpace
 from manybody.operator.base import Operator
 from manybody.symmetry import Action, PermutationGroup
 
-_ROWS, _ELEMENTS = 2**12, 2**18
+_ROWS, _ELEMENTS = 2**12, 2**17
 """Configurations, and matrix elements, that are looked at: all of a small space, random ones of a large one."""
 _TOLERANCE = 1e-11
 """Relative to the largest sum of the |matrix elements| of a row."""
@@ -50,10 +51,10 @@ def is_symmetric(operator: Operator, group: PermutationGroup) -> bool:
 def broken_element(operator: Operator, group: PermutationGroup) -> int | None:
     """The first generator of a group that does not commute with an operator, or None if all do.
 
-    Rows of the matrix are compared to eleven digits: all of a space of up to 4096 states, else some thousand random
-    ones, always the same. An element that is returned is certainly no symmetry; None is certain for small spaces. In
-    large ones a violation goes unnoticed if less than one configuration in a thousand has part in it: one wrong bond of
-    a lattice does not, a projector on a single configuration does.
+    Rows of the matrix are compared to eleven digits: all of a small space (up to 4096 states, fewer if they have many
+    connections), some hundreds or thousands of random ones of a large one, always the same. An element that is returned
+    is certainly no symmetry. None is certain for small spaces; in large ones a violation goes unnoticed if hardly any
+    configuration has part in it: one wrong bond of a lattice is seen, a projector on a single configuration is not.
 
     Args:
         operator: the operator.
@@ -68,19 +69,17 @@ def broken_element(operator: Operator, group: PermutationGroup) -> int | None:
     _checks.require_type(operator, Operator, "operator")
     space, action = operator.space, action_on(operator.space, group)
     levels = np.asarray(space.to_levels(_configurations(space, operator.max_connections)))
-    rng = np.random.default_rng(0)
-    phases = np.exp(2j * np.pi * rng.random((space.size, max(space.local_dimensions))))
-    connected, elements = _row(operator, levels)
+    angles = 2 * np.pi * np.random.default_rng(0).random(space.size)
+    row, connected, elements = _rows(operator, levels)
+    size = _sums(row, np.abs(elements), len(levels))
     for g in group.generators:
         moved = moved_levels(action, levels, g)
-        theirs, their_elements = _row(operator, moved)
-        left = (their_elements * _product_state(phases, theirs)).sum(axis=1)
-        signed = (
-            elements * level_signs(action, connected, g) * _product_state(phases, moved_levels(action, connected, g))
-        )
-        right = signed.sum(axis=1) * level_signs(action, levels, g)
-        scale = max(np.abs(elements).sum(axis=1).max(), np.abs(their_elements).sum(axis=1).max())
-        if np.abs(left - right).max() > _TOLERANCE * scale:
+        their_row, their_connected, their_elements = _rows(operator, moved)
+        left = _sums(their_row, their_elements * _product_state(angles, their_connected), len(levels))
+        signed = elements * level_signs(action, connected, g)
+        right = _sums(row, signed * _product_state(angles, moved_levels(action, connected, g)), len(levels))
+        scale = max(size.max(), _sums(their_row, np.abs(their_elements), len(levels)).max())
+        if np.abs(left - level_signs(action, levels, g) * right).max() > _TOLERANCE * scale:
             return int(g)
     return None
 
@@ -109,8 +108,10 @@ def level_signs(
     odd = (levels * action._odd[elements]).sum(axis=-1) & 1
     if action._crossings.any():
         occupied = levels > 0
-        crossed = np.bitwise_xor.reduce(np.where(occupied[..., None], action._crossings[elements], 0), axis=-2)
-        both = np.bitwise_count(crossed & _packed(occupied)).sum(axis=-1)
+        passed = np.zeros((*shape, action._crossings.shape[2]), np.uint32)
+        for site in range(levels.shape[-1]):  # one by one, to need little memory
+            passed ^= np.where(occupied[..., site, None], action._crossings[elements, site], np.uint32(0))
+        both = np.bitwise_count(passed & _packed(occupied)).sum(axis=-1)
         odd = odd ^ (both.astype(odd.dtype) & 1)
     return (1 - 2 * odd).astype(np.int8)
 
@@ -130,17 +131,28 @@ def _configurations(space: DiscreteSpace, n_connections: int) -> np.ndarray:
     return np.asarray(space.random_state(jax.random.key(0), n_rows))
 
 
-def _row(operator: Operator, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Levels (rows, 1 + conn, size) and elements (rows, 1 + conn) of rows of the matrix, the diagonal first."""
-    sigma = np.asarray(operator.space.from_levels(levels))
-    sites, values, off_diagonal = (np.asarray(part) for part in operator.connections(sigma))
-    there = np.repeat(sigma[:, None, :], 1 + off_diagonal.shape[1], axis=1)
-    np.put_along_axis(there[:, 1:], sites, values, axis=-1)
-    elements = np.concatenate([np.asarray(operator.diagonal(sigma))[:, None], off_diagonal], axis=1)
-    there[elements == 0] = sigma[0]  # what stands there means nothing
-    return np.asarray(operator.space.to_levels(there)), elements
+def _rows(operator: Operator, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All matrix elements of some rows, the diagonal included: numbers of rows, levels (elements, size), values."""
+    space = operator.space
+    sigma = np.asarray(space.from_levels(levels))
+    sites, values, elements = (np.asarray(part) for part in operator.connections(sigma))
+    row, conn = np.nonzero(elements)
+    there = sigma[row]
+    np.put_along_axis(there, sites[row, conn], values[row, conn], axis=1)
+    return (
+        np.concatenate([np.arange(len(sigma)), row]),
+        np.concatenate([levels, np.asarray(space.to_levels(there))]),
+        np.concatenate([np.asarray(operator.diagonal(sigma)), elements[row, conn]]),
+    )
 
 
-def _product_state(phases: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """phi (...) of levels (..., size), a factor from phases (size, levels) for each site."""
-    return np.take_along_axis(phases, levels.reshape(-1, len(phases)).T, axis=1).prod(axis=0).reshape(levels.shape[:-1])
+def _sums(row: np.ndarray, values: np.ndarray, n_rows: int) -> np.ndarray:
+    """Sums (n_rows,) of the values of each row."""
+    found = np.zeros(n_rows, values.dtype)
+    np.add.at(found, row, values)
+    return found
+
+
+def _product_state(angles: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """phi (...) of levels (..., size)."""
+    return np.exp(1j * (levels @ angles))

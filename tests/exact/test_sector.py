@@ -11,8 +11,6 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.sparse
-import scipy.sparse.csgraph
 
 from manybody.exact import SectorBasis, ground_state, spectrum
 from manybody.hamiltonian import bose_hubbard, heisenberg, holstein, hubbard, j1j2, rydberg, t_v
@@ -286,20 +284,12 @@ def test_square_of_sixteen_spins() -> None:
         assert odd == pytest.approx(expected, rel=0, abs=1e-8)
 
 
-def sublattices(lattice: Lattice) -> np.ndarray:
-    """1 and -1 on the sublattices of a bipartite one."""
-    bonds = lattice.bonds()
-    graph = scipy.sparse.coo_array((np.ones(len(bonds)), tuple(bonds.T)), shape=2 * (lattice.n_sites,))
-    far = scipy.sparse.csgraph.shortest_path(graph, directed=False, unweighted=True, indices=0)
-    return 1 - 2 * (far.astype(int) % 2)
-
-
 def lowest_on_a_square(lattice: Lattice) -> float:
     """The ground state, where a factor -1 for each exchange of the sublattices belongs to odd numbers of pairs."""
     n, group = lattice.n_sites, lattice.space_group()
     assert group.order == 4 * n  # no reflections
     is_odd = n // 2 % 2 == 1
-    characters = sublattices(lattice)[group.sites[:, 0]] if is_odd else np.ones(group.order)
+    characters = (1 - 2 * lattice.sublattices())[group.sites[:, 0]] if is_odd else np.ones(group.order)
     sector = Sector(group, characters, inversion=-1 if is_odd else 1)
     return ground_state(heisenberg(Spin(n, total_sz=0), lattice), sector=sector, expand=False).energies[0]
 
