@@ -16,6 +16,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from manybody import _checks
 from manybody.hilbert import Constrained, DiscreteSpace, Fermion, Fock
@@ -24,6 +25,7 @@ from manybody.operator.boson import annihilation_matrix
 from manybody.operator.discrete import DiscreteOperator, from_rows
 from manybody.operator.fermion import FermionOperator
 from manybody.operator.local import LocalOperator
+from manybody.operator.matrices import MatrixTerms
 from manybody.operator.optional import load
 from manybody.operator.pauli import PauliStrings
 from manybody.operator.permuted import PermutedTerms
@@ -82,16 +84,19 @@ def to_openfermion(operator: DiscreteOperator) -> Any:
 
     On fermions a `FermionOperator`, normal ordered (creation operators first, higher modes first); mode `orbital` of
     `component` becomes number n_components * orbital + component. See `from_openfermion` for the signs of basis states.
-    On other two-level sites a `QubitOperator`, in which site i is qubit i.
+    On other two-level sites a `QubitOperator`, in which site i is qubit i. On bosons a `BosonOperator`, normal ordered
+    on each site i, which is mode i: the one with the matrix elements of the operator between the levels of the space.
+    (Ladder operators that were cut off one by one do not come back as they were, and rounding grows with the factorial
+    of n_max.)
 
     Couplings go in with their values. An operator on a sector becomes one on all configurations, which is the same in
     the sector and means nothing outside.
 
     Args:
-        operator: on `Fermion`, or on two-level sites that are no fermions.
+        operator: on `Fermion`, `Fock`, or two-level sites that are no fermions.
 
     Returns:
-        `openfermion.FermionOperator` or `openfermion.QubitOperator`.
+        `openfermion.FermionOperator`, `openfermion.QubitOperator` or `openfermion.BosonOperator`.
 
     Raises:
         ImportError: if OpenFermion is not installed.
@@ -110,14 +115,16 @@ def to_openfermion(operator: DiscreteOperator) -> Any:
     _checks.require_type(operator, DiscreteOperator, "operator")
     _checks.require(not operator.is_projected, "operator", "not be projected on a constrained space", operator.space)
     space = operator.space
-    fermions = _inner(space)
+    inner = _inner(space)
     terms = operator.fold().terms
     plain = not isinstance(terms, PermutedTerms)
     _checks.require(
         plain, "operator", "not permute sites", "a permutation of them", "OpenFermion has no such operators."
     )
-    if isinstance(fermions, Fermion):
-        result, sums = openfermion.FermionOperator(), _ladder_sums(terms, _our_modes(fermions))
+    if isinstance(inner, Fermion):
+        result, sums = openfermion.FermionOperator(), _ladder_sums(terms, _our_modes(inner))
+    elif isinstance(terms, MatrixTerms) and isinstance(inner, Fock):
+        result, sums = openfermion.BosonOperator(), _boson_sums(terms)
     else:
         _check_qubits(space, "operator")
         result, sums = openfermion.QubitOperator(), _pauli_sums(terms)
@@ -194,6 +201,39 @@ def _pauli_sums(terms: BitTerms) -> dict[tuple, complex]:
         letters = {**dict.fromkeys(signs, "Z"), **dict.fromkeys(flips, "X"), **dict.fromkeys(_sites(flip & sign), "Y")}
         sums[tuple(sorted(letters.items()))] = _number(weight * (-1j) ** ((flip & sign).bit_count() % 4))
     return sums
+
+
+def _boson_sums(terms: MatrixTerms) -> dict[tuple, complex]:
+    """Weights of products of (b_i^dag)^p b_i^q."""
+    sums: dict[tuple, complex] = {}
+    for place, matrix in terms.terms.items():
+        dimensions = [terms.dimensions[site] for site in place.sites]
+        weights = matrix.reshape(2 * dimensions)  # first all rows, then all columns
+        for axis, d in enumerate(dimensions):
+            weights = _normal_ordered(np.moveaxis(weights, (axis, len(dimensions) + axis), (0, 1)), d)
+            weights = np.moveaxis(weights, (0, 1), (axis, len(dimensions) + axis))
+        for powers in np.argwhere(weights):
+            raised, lowered = np.split(powers, 2)
+            factors = [((s, 1),) * p + ((s, 0),) * q for s, p, q in zip(place.sites, raised, lowered, strict=True)]
+            product = tuple(itertools.chain(*factors))
+            sums[product] = sums.get(product, 0.0) + _number(weights[tuple(powers)].item())
+    return sums
+
+
+def _normal_ordered(matrix: np.ndarray, d: int) -> np.ndarray:
+    """Coefficients c_pq of (b^dag)^p b^q of a matrix (d, d, ...) between the lowest levels of an oscillator.
+
+    From M_mn = sum over k of c_(m-k)(n-k) sqrt(m! n!) / k!, with (-1)^k / k! in the inverse. What is left of a
+    cancellation is zero.
+    """
+    root = np.sqrt(scipy.special.factorial(np.arange(d)))
+    scaled = matrix / np.expand_dims(np.outer(root, root), tuple(range(2, matrix.ndim)))
+    found, size = np.zeros_like(scaled), np.zeros(scaled.shape)
+    for k in range(d):
+        term = scaled[: d - k, : d - k] / math.factorial(k)
+        found[k:, k:] += (-1) ** k * term
+        size[k:, k:] += np.abs(term)
+    return np.where(np.abs(found) <= _TOLERANCE * size, 0, found)
 
 
 def _ladder_sums(terms: BitTerms, order: np.ndarray) -> dict[tuple, complex]:

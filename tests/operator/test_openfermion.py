@@ -236,6 +236,28 @@ def test_bosons(seed):
     np.testing.assert_allclose(ours.to_dense(), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("space", [Fock(3, n_max=2), Fock(2, n_max=4), Fock(3, n_max=3, n_particles=4)], ids=str)
+def test_bosons_there_and_back(space):
+    """Any matrices on sites: what OpenFermion has, on more levels than ours, agrees with them on ours."""
+    rng, full = np.random.default_rng(5), Fock(space.size, space.local_dimensions[0] - 1)
+    d = full.local_dimensions[0]
+    local = [
+        ((i, i + 1), rng.normal(size=(d**2, d**2)) + 1j * rng.normal(size=(d**2, d**2))) for i in range(full.size - 1)
+    ]
+    local.append(((0,), np.diag(rng.normal(size=d))))
+    operator = mb.operator.LocalOperator(full, local) + 0.3
+    theirs = to_openfermion(operator)
+    assert isinstance(theirs, openfermion.BosonOperator)
+    np.testing.assert_allclose(from_openfermion(theirs, full).to_dense(), operator.to_dense(), rtol=0, atol=1e-12)
+    higher = openfermion.linalg.boson_operator_sparse(theirs, d + 3).toarray().reshape(2 * full.size * (d + 3,))
+    kept = higher[(slice(d),) * (2 * full.size)].reshape(2 * (d**full.size,))
+    np.testing.assert_allclose(kept, operator.to_dense(), rtol=0, atol=1e-11)
+    model = mb.hamiltonian.bose_hubbard(space, mb.lattice.chain(space.size, periodic=False), t=0.7, U=2.5, mu=0.2)
+    back = from_openfermion(to_openfermion(model), space)
+    np.testing.assert_allclose(back.to_dense(), model.to_dense(), rtol=0, atol=1e-12)
+    assert len(to_openfermion(model).terms) == 2 * (space.size - 1) + 2 * space.size  # hops, n and n^2
+
+
 def test_bose_hubbard_model():
     theirs = openfermion.bose_hubbard(3, 1, 1.0, 2.0, periodic=False)
     space = Fock(3, n_max=3, n_particles=3)
@@ -275,7 +297,7 @@ TWO = Fermion(2, n_components=2)
         ),
         (lambda: from_openfermion("0^ 1", TWO), TypeError, "be a FermionOperator, InteractionOperator, .* got str"),
         (lambda: to_openfermion(np.eye(4)), TypeError, "`operator` must be a DiscreteOperator"),
-        (lambda: to_openfermion(identity(Fock(2, n_max=2))), TypeError, "have two levels on each site"),
+        (lambda: to_openfermion(identity(Spin(2, s=1))), TypeError, "have two levels on each site"),
         (lambda: to_openfermion(identity(Product(TWO, Qubit(1)))), TypeError, "no fermions next to others"),
         (lambda: to_openfermion(identity(Doubled(TWO))), TypeError, "no fermions next to others"),
         (lambda: to_openfermion(PauliStrings(Fermion(20), ["X19"])), ValueError, r"sum of 2\^16 of them, got .* 2\^20"),
