@@ -131,13 +131,7 @@ def moved(
 @functools.lru_cache(maxsize=64)
 def action(group: PermutationGroup, space: Any) -> Action:
     """The group acting on the space."""
-    with jax.numpy_rank_promotion("allow"):
-        return Action(group, space)
-
-
-def _signs(action: Action, sigma: Array, elements: np.ndarray) -> Array:
-    with jax.numpy_rank_promotion("allow"):
-        return action.signs(sigma, elements)
+    return Action(group, space)
 
 
 @functools.lru_cache(maxsize=64)
@@ -147,7 +141,7 @@ def check_not_empty(sector: Sector, row: int, known: Sector | None, space: Any) 
     if not acting.has_signs:
         return
     sigma = space.random_state(jax.random.key(0), PROBES)
-    signs = np.asarray(_signs(acting, sigma, seen.kernel))  # (probes, kernel)
+    signs = np.asarray(acting.signs(sigma, seen.kernel))  # (probes, kernel)
     possible = np.abs(signs @ seen.weights.T).max() > NEGLIGIBLE
     cure = "An element that only gives signs must be represented by the sign that it has there."
     _checks.require(bool(possible), "sector", f"have states on {space!r}", sector, cure)
@@ -161,8 +155,10 @@ def coefficients(
     weights = weights.astype(np.result_type(dtype, np.complex64) if jnp.iscomplexobj(weights) else dtype)
     if action is None or not action.has_signs:
         return jnp.sum(weights, axis=1)[None]
-    turned = _signs(action, sigma, orbit.elements).astype(weights.dtype)
-    return turned * (_signs(action, sigma, orbit.kernel).astype(weights.dtype) @ weights.T)
+    turned = action.signs(sigma, orbit.elements).astype(weights.dtype)
+    summed = action.signs(sigma, orbit.kernel).astype(weights.dtype) @ weights.T
+    noise = NOISE * jnp.finfo(dtype).eps * jnp.max(jnp.abs(weights))  # of terms that cancel
+    return turned * jnp.where(jnp.abs(summed) > noise, summed, jnp.zeros_like(summed))
 
 
 def is_positive(orbit: Orbit, action: Action | None) -> bool:
