@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 from manybody._types import Array, PyTree
-from manybody.ansatz import MLP, RBM, Jastrow, MeanField
+from manybody.ansatz import GCNN, MLP, RBM, Jastrow, MeanField, Symmetrised
+from manybody.hilbert import Spin
+from manybody.lattice import chain
 from manybody.parallel import REPLICATED, SHARD
 from manybody.parallel.launch import mesh_comm
+from manybody.symmetry import Sector
 
 N_SITES, BATCH = 11, 16
 HALF, ONE, QUBIT, BOSON = (1, -1), (2, 0, -2), (0, 1), (0, 1, 2, 3, 4)
@@ -27,18 +30,23 @@ HALF, ONE, QUBIT, BOSON = (1, -1), (2, 0, -2), (0, 1), (0, 1, 2, 3, 4)
 class Case:
     """An ansatz (made for a dtype of parameters), and the values that its sites take.
 
-    `large` scales the parameters so that a cosh overflows; a function with poles would be chaotic there.
+    `large` scales the parameters so that a cosh overflows; a function with poles would be chaotic there. An ansatz with
+    a symmetry group is made for a number of sites as well.
     """
 
-    make: Callable[[str], nn.Module]
+    make: Callable[..., nn.Module]
     values: tuple[int, ...] = HALF
     param_dtype: str = "float64"
     is_complex: bool = False
     large: float = 60.0
+    n_sites: int | None = None
 
     @property
     def ansatz(self) -> nn.Module:
-        return self.make(self.param_dtype)
+        return self.make(self.param_dtype) if self.n_sites is None else self.make(self.param_dtype, self.n_sites)
+
+    def resized(self, n_sites: int) -> Case:
+        return self if self.n_sites is None else dataclasses.replace(self, n_sites=n_sites)
 
     @property
     def result_dtype(self) -> str:
@@ -64,7 +72,7 @@ class Case:
         return apply(self, "update_cache")(variables, cache, sites, values, accepted)
 
 
-def complex_case(make: Callable[[str], nn.Module], values: tuple[int, ...] = HALF, **fields: float) -> Case:
+def complex_case(make: Callable[..., nn.Module], values: tuple[int, ...] = HALF, **fields: float) -> Case:
     return Case(make, values, "complex128", True, **fields)
 
 
@@ -84,7 +92,31 @@ ANSATZES = {
     "mlp-phase-spin-1": Case(lambda t: MLP(hidden=(8,), separate_phase=True, param_dtype=t), ONE, is_complex=True),
     "mlp-complex-qubit": complex_case(lambda t: MLP((6, 4), jnp.tanh, param_dtype=t), QUBIT, large=1.0),
 }
-every = pytest.mark.parametrize("case", ANSATZES.values(), ids=ANSATZES)
+
+
+def shifts(n_sites: int) -> Sector:
+    """Momentum 0: all lengths have it."""
+    return Sector(chain(n_sites).translation_group())
+
+
+def wave(n_sites: int) -> Sector:
+    """The first momentum that is not 0."""
+    return Sector(chain(n_sites).translation_group(), momentum=[2 * np.pi / n_sites])
+
+
+FULL = {
+    "gcnn": Case(lambda t, n: GCNN(shifts(n), (4, 3), param_dtype=t), n_sites=N_SITES),
+    "gcnn-complex": complex_case(lambda t, n: GCNN(wave(n), (4, 4), param_dtype=t, residual=True), n_sites=N_SITES),
+    "gcnn-even": Case(lambda t, n: GCNN(shifts(n), (2, 2), parity=1, param_dtype=t), n_sites=N_SITES),
+    "symmetrised-rbm": Case(lambda t, n: Symmetrised(RBM(param_dtype=t), shifts(n), Spin(n)), n_sites=N_SITES),
+    "symmetrised-chunks": complex_case(
+        lambda t, n: Symmetrised(RBM(param_dtype=t), shifts(n), Spin(n), chunk_size=64), n_sites=N_SITES
+    ),
+}
+"""Those without methods for changes: only the laws of values hold for them."""
+
+every = pytest.mark.parametrize("case", (ANSATZES | FULL).values(), ids=ANSATZES | FULL)
+incremental = pytest.mark.parametrize("case", ANSATZES.values(), ids=ANSATZES)
 
 
 @functools.cache
@@ -154,6 +186,7 @@ def test_batches_dtype_and_determinism(case: Case) -> None:
 @every
 @pytest.mark.parametrize("n_sites", [N_SITES, 400])
 def test_of_order_one_at_any_size(case: Case, n_sites: int) -> None:
+    case = case.resized(n_sites)
     log_psi = case.log_psi(case.variables(1.0, n_sites), case.sigma(3, n_sites))
     assert np.isfinite(log_psi).all()
     assert np.abs(log_psi).max() < 15
@@ -204,7 +237,7 @@ def check_log_ratio(case: Case, variables: PyTree, n_changed: int, tolerance: fl
     assert_same_log(found, new - old, tolerance * max(1.0, np.abs(old).max(), np.abs(new).max()))
 
 
-@every
+@incremental
 @pytest.mark.parametrize("n_changed", [1, 3, 9])
 def test_log_ratio_is_the_difference_of_full_evaluations(case: Case, n_changed: int) -> None:
     """Nine sites are more than are gathered one by one."""
@@ -212,7 +245,7 @@ def test_log_ratio_is_the_difference_of_full_evaluations(case: Case, n_changed: 
         check_log_ratio(case, case.variables(scale), n_changed, 1e-12)
 
 
-@every
+@incremental
 def test_log_ratio_in_single_precision(case: Case) -> None:
     double, case = case, dataclasses.replace(case, param_dtype=SINGLE[case.param_dtype])
     shapes = jax.eval_shape(case.ansatz.init, jax.random.key(0), case.sigma(0))
@@ -222,7 +255,7 @@ def test_log_ratio_in_single_precision(case: Case) -> None:
         check_log_ratio(case, variables, 2, 5e-6)
 
 
-@every
+@incremental
 def test_update_keeps_rejected_rows_and_renews_accepted_ones(case: Case) -> None:
     sigma, accepted = case.sigma(10), np.arange(BATCH) % 3 == 0
     sites, values = change(case, 2, seed=11)
@@ -240,7 +273,7 @@ def test_update_keeps_rejected_rows_and_renews_accepted_ones(case: Case) -> None
         np.testing.assert_allclose(ratio, 0, atol=1e-12 * scale)  # no change at all
 
 
-@every
+@incremental
 def test_ten_thousand_accepted_moves(case: Case) -> None:
     """The sum of log-ratios, and the cache, stay within 1e-10 of what a full evaluation gives."""
     variables, sigma = case.variables(3.0), case.sigma(12)
@@ -274,7 +307,7 @@ def test_ten_thousand_accepted_moves(case: Case) -> None:
 # --- transformations -------------------------------------------------------------------------------------------------
 
 
-@every
+@incremental
 def test_loop_on_two_workers(case: Case) -> None:
     """As a sampler runs it: the types of all values must say which ones differ between workers."""
     comm = mesh_comm(jax.devices()[:2])
@@ -303,7 +336,7 @@ def test_loop_on_two_workers(case: Case) -> None:
         assert np.any(cache.sigma != sigma)
 
 
-@every
+@incremental
 def test_vmap_over_parameters(case: Case) -> None:
     """Of which some are large, so that the members of the batch need different formulas."""
     sigma = case.sigma(14)
