@@ -16,6 +16,7 @@ import pytest
 
 from manybody._types import Array, PyTree
 from manybody.ansatz import GCNN, MLP, RBM, Jastrow, MeanField, Symmetrised
+from manybody.ansatz._numerics import scaled_normal
 from manybody.hilbert import Spin
 from manybody.lattice import chain
 from manybody.parallel import REPLICATED, SHARD
@@ -110,7 +111,8 @@ FULL = {
     "gcnn-even": Case(lambda t, n: GCNN(shifts(n), (2, 2), parity=1, param_dtype=t), n_sites=N_SITES),
     "symmetrised-rbm": Case(lambda t, n: Symmetrised(RBM(param_dtype=t), shifts(n), Spin(n)), n_sites=N_SITES),
     "symmetrised-chunks": complex_case(
-        lambda t, n: Symmetrised(RBM(param_dtype=t), shifts(n), Spin(n), chunk_size=64), n_sites=N_SITES
+        lambda t, n: Symmetrised(RBM(param_dtype=t, kernel_init=scaled_normal(2.0)), shifts(n), Spin(n), chunk_size=64),
+        n_sites=N_SITES,
     ),
 }
 """Those without methods for changes: only the laws of values hold for them."""
