@@ -111,7 +111,7 @@ FULL = {
     "gcnn-even": Case(lambda t, n: GCNN(shifts(n), (2, 2), parity=1, param_dtype=t), n_sites=N_SITES),
     "symmetrised-rbm": Case(lambda t, n: Symmetrised(RBM(param_dtype=t), shifts(n), Spin(n)), n_sites=N_SITES),
     "symmetrised-chunks": complex_case(
-        lambda t, n: Symmetrised(RBM(param_dtype=t, kernel_init=scaled_normal(2.0)), shifts(n), Spin(n), chunk_size=64),
+        lambda t, n: Symmetrised(RBM(param_dtype=t, kernel_init=scaled_normal(4.0)), shifts(n), Spin(n), chunk_size=64),
         n_sites=N_SITES,
     ),
 }
