@@ -2,6 +2,7 @@
 """The examples run as they stand."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,10 +28,18 @@ def test_first_ground_state(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_excited_states(tmp_path: Path) -> None:
+    out = run(EXAMPLES[1], tmp_path)
+    levels = re.findall(r"energy (-[\d.]+)   exact (-[\d.]+)", out)
+    assert [exact for _, exact in levels] == ["-3.65109", "-3.12842", "-2.14515"]
+    assert all(abs(float(energy) - float(exact)) < 1e-3 for energy, exact in levels)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < 80
 
 
 def test_every_example_is_run() -> None:
-    assert [path.stem for path in EXAMPLES] == ["01_first_ground_state"]
+    assert [path.stem for path in EXAMPLES] == ["01_first_ground_state", "02_excited_states"]
