@@ -11,14 +11,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from manybody import _checks, parallel
 from manybody._types import Array, Inexact, Int8, PyTree
-from manybody.estimator import buffer_size, count_rows, expect, force, local_values
+from manybody.estimator import (
+    buffer_size,
+    count_rows,
+    expect,
+    expect_terms,
+    force,
+    generic,
+    local_terms,
+    local_values,
+)
 from manybody.hilbert import DiscreteSpace
 from manybody.io import load_tree, save_tree
 from manybody.network import Network, as_network
-from manybody.operator import CompiledOperator, Operator
+from manybody.operator import CompiledOperator, DiscreteOperator, Operator
 from manybody.parallel import REPLICATED, SHARD, Comm
 from manybody.parallel.chunk import map_rows
 from manybody.sampler import Sampler, Samples
@@ -188,6 +198,41 @@ class VariationalState:
         _checks.require(operator.is_hermitian, "operator", "be Hermitian to have a force", "another one")
         return self._estimate(operator, True)
 
+    def expect_terms(
+        self,
+        operator: DiscreteOperator,
+        transform: ArrayLike | Callable[[Array], Array] | None = None,
+        function: Callable[[Array], Array] | None = None,
+    ) -> Estimate:
+        """Expectation values of what each coupling of an operator multiplies, from one evaluation of the amplitudes.
+
+        The values of the couplings do not matter: each term counts once, also where its coupling is 0. Terms that were
+        Hermitian or conserved a number only together have been given one coupling when the operator was made.
+
+        Args:
+            operator: sum over k of couplings[k] * term k.
+            transform: matrix (m, n_couplings); x becomes transform @ x, whose errors know of the correlations. Or a
+                function of the local values (samples, n_couplings) to others (samples, m), sample by sample: squares of
+                diagonal terms are local values of their squares.
+            function: of all these means (m,), to an array (l,). Errors follow from its derivatives (delta method); its
+                own bias, of order 1/n_samples, is left. It is compiled once if it is the same object, or a
+                `jax.tree_util.Partial` of the same one.
+
+        Returns:
+            Estimates of shape (n_couplings,), (m,) or (l,).
+
+        Raises:
+            TypeError: if the operator is not made of terms.
+            ValueError: as `expect`, and if the matrix does not fit.
+        """
+        _checks.require_type(operator, DiscreteOperator, "operator")
+        change = _as_transform(transform, operator.couplings.shape[0])
+        samples, compiled = self._prepared(generic(operator))
+        is_real = transform is None or not (callable(transform) or np.iscomplexobj(transform))
+        run = functools.partial(_terms, self.comm, self.network, samples.kind, chunk_size=self.chunk_size)
+        run = functools.partial(run, hermitian=operator.is_hermitian and is_real)
+        return self._grown(samples, compiled, run, self.comm.replicate((change, _as_tree(function))))
+
     def local_values(self, operator: Operator) -> Inexact[Array, "chains draws"]:
         """Local estimators of all samples."""
         samples, compiled = self._prepared(operator)
@@ -241,11 +286,33 @@ class VariationalState:
             raise ValueError(_checks.requirement("state", "have samples", "none yet", "Use `state = state.sample()`."))
         return self.samples, self.comm.replicate(operator.compile())
 
-    def _grown(self, samples: Samples, compiled: CompiledOperator, make: Callable[..., Callable]) -> tuple:
+    def _grown(self, samples: Samples, compiled: CompiledOperator, make: Callable[..., Callable], *more: PyTree) -> Any:
         """Run the function that `make(n_buffer=...)` gives, with a buffer for connections that is large enough."""
         n_rows = int(_counting(self.comm, samples.kind, self.chunk_size)(compiled, samples))
         n_buffer = buffer_size(n_rows, self.n_local, compiled.n_connections)
-        return make(n_buffer=n_buffer)(self.params, self.constants, compiled, samples)
+        return make(n_buffer=n_buffer)(self.params, self.constants, compiled, samples, *more)
+
+
+def _as_tree(function: Callable | None) -> Callable | None:
+    """A function as a pytree, so that the arrays that are bound to it may change without compiling again."""
+    is_tree = function is None or isinstance(function, jax.tree_util.Partial)
+    return function if is_tree else jax.tree_util.Partial(function)
+
+
+def _as_transform(transform: ArrayLike | Callable | None, n_couplings: int) -> Callable | None:
+    """A function of local values, as a pytree whose leaves are the numbers in it."""
+    if transform is None or callable(transform):
+        return _as_tree(transform)
+    matrix = np.asarray(transform)
+    fits = matrix.ndim == 2 and matrix.shape[1] == n_couplings
+    _checks.require(fits, "transform", f"have shape (m, {n_couplings})", matrix.shape)
+    dtype = jax.dtypes.canonicalize_dtype(complex if np.iscomplexobj(matrix) else float)
+    return jax.tree_util.Partial(_times, jnp.asarray(matrix, dtype))
+
+
+def _times(matrix: Array, values: Array) -> Array:
+    dtype = np.promote_types(matrix.dtype, values.dtype)
+    return values.astype(dtype) @ matrix.T.astype(dtype)
 
 
 def _check_params(params: PyTree, fresh: PyTree) -> None:
@@ -349,4 +416,16 @@ def _expectation(
         return estimate, gradient
 
     specs = (REPLICATED, REPLICATED, REPLICATED, samples_spec(kind))
+    return comm.spmd(run, specs, REPLICATED)
+
+
+@functools.lru_cache(maxsize=64)
+def _terms(comm: Comm, network: Network, kind: str, n_buffer: int, chunk_size: int | None, hermitian: bool) -> Callable:
+    def run(params: PyTree, constants: PyTree, operator: CompiledOperator, samples: Samples, change: tuple) -> Estimate:
+        amplitude = network.bind(params, constants)
+        transform, function = change
+        values, _ = local_terms(comm, amplitude, operator, samples.flat_sigma, n_buffer, chunk_size, transform)
+        return expect_terms(comm, values, samples, hermitian=hermitian, function=function)
+
+    specs = (REPLICATED, REPLICATED, REPLICATED, samples_spec(kind), REPLICATED)
     return comm.spmd(run, specs, REPLICATED)

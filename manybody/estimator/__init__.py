@@ -3,5 +3,17 @@
 
 from manybody.estimator.expect import expect, force, weighted_gradient
 from manybody.estimator.local import LocalValues, buffer_size, count_rows, local_values
+from manybody.estimator.terms import expect_terms, generic, local_terms
 
-__all__ = ["LocalValues", "buffer_size", "count_rows", "expect", "force", "local_values", "weighted_gradient"]
+__all__ = [
+    "LocalValues",
+    "buffer_size",
+    "count_rows",
+    "expect",
+    "expect_terms",
+    "force",
+    "generic",
+    "local_terms",
+    "local_values",
+    "weighted_gradient",
+]

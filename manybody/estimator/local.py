@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._precision import widen
-from manybody._types import Array, Inexact, Int, Int8
+from manybody._types import Array, Bool, Inexact, Int, Int8
 from manybody.amplitude import Amplitude
 from manybody.operator import CompiledOperator
 from manybody.parallel import Comm
@@ -54,32 +55,70 @@ def local_values(
         n_buffer: static number of connections that fit (see `buffer_size`).
         chunk_size: static number of connections (and of configurations) evaluated at a time.
     """
-    n_conn = operator.n_connections
     diagonal = widen(operator.diagonal(sigma))
-    if n_conn == 0:
+    if operator.n_connections == 0:
         return LocalValues(diagonal, jnp.int32(0))
     elements = widen(operator.elements(sigma)).reshape(-1)  # (samples * conn,)
-    rows, count = _nonzero_rows(elements, n_buffer)
+
+    def add(total: Array, row: Array, ratio: Array) -> Array:
+        term = elements[row].astype(total.dtype) * ratio.astype(total.dtype)
+        return total.at[row // operator.n_connections].add(term)
+
+    total = diagonal.astype(np.result_type(ratio_dtype(amplitude, sigma), elements.dtype, diagonal.dtype))
+    total, count = fold_ratios(comm, amplitude, operator, sigma, elements != 0, n_buffer, chunk_size, add, total)
+    return LocalValues(total, comm.pmax(count))
+
+
+def ratio_dtype(amplitude: Amplitude, sigma: Int8[Array, "samples sites"]) -> np.dtype:
+    """The type of ratios of amplitudes: that of log psi."""
+    return jax.eval_shape(amplitude.log_psi, sigma).dtype
+
+
+def fold_ratios(
+    comm: Comm,
+    amplitude: Amplitude,
+    operator: CompiledOperator,
+    sigma: Int8[Array, "samples sites"],
+    used: Bool[Array, "rows"],
+    n_buffer: int,
+    chunk_size: int | None,
+    add: Callable[[Array, Array, Array], Array],
+    total: Array,
+) -> tuple[Array, Int[Array, ""]]:
+    """Ratios psi(sigma') / psi(sigma) of the connections in use, in chunks, each chunk added to a running total.
+
+    Args:
+        comm: the workers.
+        amplitude: the wave function.
+        operator: the compiled operator.
+        sigma: configurations.
+        used: which connections to evaluate (samples * conn,).
+        n_buffer: static number of connections that fit.
+        chunk_size: static number of connections evaluated at a time.
+        add: (total, rows, ratios) -> total. Rows that only fill up a chunk come as row 0 with the ratio 0.
+        total: what to start from.
+
+    Returns:
+        The total, and the number of connections in use on this worker.
+    """
+    n_conn = operator.n_connections
+    rows, count = _used_rows(used, n_buffer)
     cache = map_rows(amplitude.init_cache, sigma, chunk_size)
     chunk = min(DEFAULT_CHUNK if chunk_size is None else chunk_size, n_buffer)
 
     def add_chunk(number: Array, total: Array) -> Array:
         start = jnp.minimum(number * chunk, n_buffer - chunk)
         row = jax.lax.dynamic_slice_in_dim(rows, start, chunk)
-        fresh = (jnp.arange(chunk, dtype=jnp.int32) + start >= number * chunk) & (row < elements.shape[0])
+        fresh = (jnp.arange(chunk, dtype=jnp.int32) + start >= number * chunk) & (row < used.shape[0])
         row = jnp.where(fresh, row, 0)
         sample, conn = row // n_conn, row % n_conn
         sites, values = operator.change(sigma[sample], conn)
-        log_ratio = widen(amplitude.log_ratio(jax.tree.map(lambda x: x[sample], cache), sites, values))
-        term = elements[row].astype(total.dtype) * jnp.exp(log_ratio).astype(total.dtype)
+        ratio = jnp.exp(widen(amplitude.log_ratio(jax.tree.map(lambda x: x[sample], cache), sites, values)))
         # Rows that only fill up may lead to illegal configurations, where the ratio can be anything, nan included.
-        return total.at[sample].add(jnp.where(fresh, term, jnp.zeros_like(term)))
+        return add(total, row, jnp.where(fresh, ratio, jnp.zeros_like(ratio)))
 
-    shape = jax.eval_shape(amplitude.log_psi, sigma)
-    total = diagonal.astype(np.promote_types(np.promote_types(shape.dtype, elements.dtype), diagonal.dtype))
     n_chunks = (jnp.minimum(count, n_buffer) + chunk - 1) // chunk
-    total = jax.lax.fori_loop(jnp.zeros_like(n_chunks), n_chunks, add_chunk, comm.pvary(total))
-    return LocalValues(total, comm.pmax(count))
+    return jax.lax.fori_loop(jnp.zeros_like(n_chunks), n_chunks, add_chunk, comm.pvary(total)), count
 
 
 def count_rows(
@@ -101,17 +140,16 @@ def buffer_size(n_rows: int, n_local: int, n_conn: int) -> int:
     return min(-(-wanted // grid) * grid, n_local * n_conn)
 
 
-def _nonzero_rows(elements: Array, n_buffer: int) -> tuple[Array, Array]:
-    """Positions (n_buffer,) of the non-zero elements, filled up with a position past the end, and their number."""
-    if n_buffer == elements.shape[0]:  # room for all: nothing to compact if there are no zeros
-        used = elements != 0
-        every = jnp.arange(n_buffer, dtype=jnp.int32)
-        rows = jax.lax.cond(
-            jnp.all(used), lambda: every + jnp.zeros_like(used, jnp.int32), lambda: _compacted(used, n_buffer)
-        )
-        return rows, jnp.sum(used, dtype=jnp.int32)
-    used = elements != 0
-    return _compacted(used, n_buffer), jnp.sum(used, dtype=jnp.int32)
+def _used_rows(used: Array, n_buffer: int) -> tuple[Array, Array]:
+    """Positions (n_buffer,) of the connections in use, filled up with a position past the end, and their number."""
+    count = jnp.sum(used, dtype=jnp.int32)
+    if n_buffer < used.shape[0]:
+        return _compacted(used, n_buffer), count
+    every = jnp.arange(n_buffer, dtype=jnp.int32)  # room for all: nothing to compact if there are no zeros
+    rows = jax.lax.cond(
+        jnp.all(used), lambda: every + jnp.zeros_like(used, jnp.int32), lambda: _compacted(used, n_buffer)
+    )
+    return rows, count
 
 
 def _compacted(used: Array, n_buffer: int) -> Array:
