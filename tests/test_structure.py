@@ -30,7 +30,7 @@ FLOORS = (
     ("hamiltonian", "ansatz", "sampler", "exact"),
     ("estimator",),
     ("state",),
-    ("sr",),
+    ("sr", "observables"),
     ("driver",),
     ("plot",),
     ("program", "testing"),
