@@ -115,10 +115,12 @@ def convolve(
         wave = jnp.asarray(_waves(shape), x.dtype)
         return _along(wave.conj().T / len(x), _along(wave, x) @ _along(wave.conj(), kernel))
     # Of a real function half of the transform is enough; in real numbers, since products of complex matrices are slow.
-    forward, backward = (jnp.asarray(table, x.dtype) for table in _real_waves(shape))
-    (x_re, x_im), (k_re, k_im) = (jnp.split(_along(forward, array), 2) for array in (x, kernel))
-    y_re, y_im = x_re @ k_re + x_im @ k_im, x_im @ k_re - x_re @ k_im
-    return _along(backward, jnp.concatenate([y_re, y_im]))
+    n_own, *tables = _real_waves(shape)
+    forward, backward = (jnp.asarray(table, x.dtype) for table in tables)
+    ends = [n_own, (n_own + len(x)) // 2]
+    (x_own, x_re, x_im), (k_own, k_re, k_im) = (jnp.split(_along(forward, array), ends) for array in (x, kernel))
+    y = [x_own @ k_own, x_re @ k_re + x_im @ k_im, x_im @ k_re - x_re @ k_im]
+    return _along(backward, jnp.concatenate(y))
 
 
 def _along(matrix: Array, x: Array) -> Array:
@@ -135,11 +137,16 @@ def _waves(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _real_waves(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Real parts, then imaginary parts, of the transforms with one of each pair q, -q (2 waves, points); and back."""
+def _real_waves(shape: tuple[int, ...]) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many waves are their own opposites q = -q; the transform (points, points); and the one back.
+
+    Its rows are the transforms with these waves, which are real, then the real parts for one of each other pair q, -q,
+    then the imaginary parts.
+    """
     index = np.indices(shape).reshape(len(shape), -1)
     opposite = np.ravel_multi_index(tuple(-index % np.array(shape)[:, None]), shape)
-    chosen = np.flatnonzero(np.arange(len(opposite)) <= opposite)
-    wave = _waves(shape)[chosen]
-    weight = np.where(opposite[chosen] == chosen, 1, 2)[:, None] / len(opposite)
-    return np.concatenate([wave.real, wave.imag]), np.concatenate([weight * wave.real, weight * wave.imag]).T
+    q = np.arange(len(opposite))
+    own, paired = _waves(shape)[q == opposite].real, _waves(shape)[q < opposite]
+    rows = np.concatenate([own, paired.real, paired.imag])
+    weights = np.concatenate([np.ones(len(own)), np.full(2 * len(paired), 2.0)])
+    return len(own), rows, (weights[:, None] * rows).T / len(q)
