@@ -5,7 +5,8 @@
 
 The Heisenberg chain without magnetisation, even under translations, reflections and spin inversion: each tool finds the
 representatives, builds the sparse matrix and finds the lowest eigenvalue with its vector, once in a fresh process, then
-in turns with the others; so does the matrix alone. JSON goes to stdout, a table to stderr.
+in turns with the others; so does the matrix alone. `--alone 24 28 32` adds longer chains for ours only. JSON goes to
+stdout, a table to stderr.
 """
 
 import argparse
@@ -29,21 +30,29 @@ class Disagreement(RuntimeError):
 def main():
     args = arguments()
     report = {"benchmark": "sectors", "arguments": sys.argv[1:], "machine": harness.machine(), "sites": args.sites}
-    harness.say(f"\n{args.sites} sites")
-    report |= compare(args, {"JAX_PLATFORMS": "cpu"})
+    environment = {"JAX_PLATFORMS": "cpu"}
+    if args.quspin_python:
+        harness.say(f"\n{args.sites} sites")
+        report |= compare(args, environment)
+    if args.alone:
+        harness.say(f"\n{'sites':>8}{'states':>12}{'elements':>12}{'fresh s':>9}{'cpu s':>9}{'MB':>7}   energy")
+        report["alone"] = [alone(args.python, sites, environment) for sites in args.alone]
     harness.write(report, args.out)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quspin-python", required=True, help="interpreter of an environment with QuSpin")
+    parser.add_argument("--quspin-python", help="interpreter of an environment with QuSpin; without it, not compared")
     parser.add_argument("--python", default=sys.executable, help="interpreter with what manybody needs (this one)")
     parser.add_argument("--sites", type=int, default=24, help="length of the chain; a multiple of 4")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each tool that count")
+    parser.add_argument("--alone", type=int, nargs="+", default=[], help="lengths of other chains, for manybody alone")
     parser.add_argument("--out", help="file for the report")
     args = parser.parse_args()
-    if args.sites % 4:
-        parser.error("--sites must be a multiple of 4, so that the ground state is in this sector")
+    if not (args.quspin_python or args.alone):
+        parser.error("--quspin-python or --alone is needed")
+    if any(sites % 4 for sites in [args.sites, *args.alone]):
+        parser.error("lengths must be multiples of 4, so that the ground state is in this sector")
     return args
 
 
@@ -70,12 +79,25 @@ def compare(args, environment):
     return {"differences": differences, "bound": BOUND, "tools": tools, "manybody_is_better_by": better}
 
 
+def alone(python, sites, environment):
+    """Our time and memory for one chain, in a process of its own."""
+    workload = WORKERS / "manybody_sectors.py"
+    with harness.Worker(OURS, python, workload, {"sites": sites}, environment=environment, timeout_s=7200.0) as worker:
+        found = {"sites": sites} | first(worker) | worker.call("about")["result"]
+    harness.say(
+        f"{sites:8}{found['n_states']:12}{found['n_elements']:12}{found['fresh_s']:9.1f}{found['fresh_cpu_s']:9.1f}"
+        f"{found['peak_rss_mb']:7.0f}   {found['energy']:.12f}"
+    )
+    return found
+
+
 def first(worker):
     """What a fresh process needs."""
     reply = worker.call("solve")
     return {
         "since_start_s": reply["since_start_s"],
         "fresh_s": reply["wall_s"],
+        "fresh_cpu_s": reply["cpu_s"],
         "peak_rss_mb": reply["peak_rss_mb"],
         "rss_before_mb": worker.started["peak_rss_mb"],
         "energy": reply["result"],

@@ -39,16 +39,17 @@ class Chain:
         """Everything from the chain to its ground state in the basis of the sector; returns the energy."""
         operator, sector = self._problem()
         energies, states = mb.exact.ground_state(operator, sector=sector, expand=False)
-        self.found = operator, sector, energies[0], states[:, 0]
+        self.found = operator, sector, energies, states
         return float(energies[0])
 
     def about(self):
-        operator, sector, energy, state = self.found
+        operator, sector, energies, states = self.found
         matrix = mb.exact.SectorBasis(operator.space, sector).matrix(operator)
         return {
             "versions": versions(),
-            "n_states": len(state),
-            "residual": float(np.linalg.norm(matrix @ state - energy * state)),
+            "n_states": len(states),
+            "n_elements": matrix.nnz,
+            "residual": float(np.linalg.norm(matrix @ states - energies * states)),
         }
 
     def _problem(self):

@@ -36,6 +36,8 @@ from manybody.symmetry import Sector
 
 _BLOCK = 2**17
 """Matrix elements, zeros included, that are computed at a time."""
+_MORE = 2**20
+"""Elements for which there is room in advance."""
 
 
 class Orbits(NamedTuple):
@@ -146,8 +148,7 @@ class SectorBasis:
         n_orbits = len(found.codes)
         most = _BLOCK // (compiled.n_connections + 1) // self.sector.dimension**2
         n_rows = max(1, min(most, 2 ** (n_orbits - 1).bit_length()))  # few sizes: compiled seldom
-        blocks = [self._rows(compiled, start, n_rows) for start in range(0, n_orbits, n_rows)]
-        return _stacked(blocks, self.size)
+        return _stacked((self._rows(compiled, start, n_rows) for start in range(0, n_orbits, n_rows)), self.size)
 
     def _rows(self, compiled: CompiledOperator, start: int, n_rows: int) -> scipy.sparse.csr_array:
         """The rows of the states of some orbits."""
@@ -281,16 +282,18 @@ def _frames(
     return frame_of, np.concatenate([np.eye(d)[None], frames]), np.concatenate([[d], inside.sum(axis=1)])
 
 
-def _stacked(blocks: list[scipy.sparse.csr_array], size: int) -> scipy.sparse.csr_array:
-    """One matrix from its rows; the blocks are used up, so that memory does not hold everything twice."""
-    per_row = np.concatenate([np.zeros(1, np.int64), *(np.diff(block.indptr) for block in blocks)])
-    pointers = np.cumsum(per_row)
-    width = np.int32 if pointers[-1] < 2**31 else np.int64
-    dtype = blocks[0].dtype if blocks else np.dtype(float)
-    columns, values = np.empty(pointers[-1], width), np.empty(pointers[-1], dtype)
-    stop = int(pointers[-1])
-    while blocks:
-        block = blocks.pop()
-        columns[stop - block.nnz : stop], values[stop - block.nnz : stop] = block.indices, block.data
-        stop -= block.nnz
-    return scipy.sparse.csr_array((values, columns, pointers.astype(width)), shape=(size, size))
+def _stacked(blocks: Iterator[scipy.sparse.csr_array], size: int) -> scipy.sparse.csr_array:
+    """One matrix (size, size) from its rows, in arrays that grow where they are: nothing is in memory twice."""
+    columns, values, used = np.empty(0, np.int32), np.empty(0), 0
+    per_row = [np.zeros(1, np.int64)]
+    for block in blocks:
+        if used == 0:
+            values = values.astype(block.dtype)
+        if used + block.nnz > len(values):
+            for array in (columns, values):
+                array.resize(used + block.nnz + _MORE, refcheck=False)
+        columns[used : used + block.nnz], values[used : used + block.nnz] = block.indices, block.data
+        used += block.nnz
+        per_row.append(np.diff(block.indptr))
+    pointers = np.cumsum(np.concatenate(per_row), dtype=np.int32 if used < 2**31 else np.int64)
+    return scipy.sparse.csr_array((values[:used], columns[:used], pointers), shape=(size, size))
