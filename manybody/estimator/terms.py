@@ -120,15 +120,15 @@ def _ratios(
     comm: Comm, amplitude: Amplitude, operator: CompiledOperator, sigma: Array, n_buffer: int, chunk_size: int | None
 ) -> tuple[Array, Array]:
     """psi(sigma') / psi(sigma) of all connections (samples, conn), 0 where one is not in use; and how many are."""
-    n_samples, n_conn, dtype = len(sigma), operator.n_connections, ratio_dtype(amplitude, sigma)
-    if n_conn == 0:
-        return jnp.zeros((n_samples, 0), dtype), jnp.int32(0)
+    n_samples, n_conn = len(sigma), operator.n_connections
+    if n_conn == 0:  # real, whatever psi is
+        return jnp.zeros((n_samples, 0), jnp.result_type(float)), jnp.int32(0)
     used = map_rows(lambda s: operator.elements(s) != 0, sigma, chunk_size).reshape(-1)  # (samples * conn,)
 
     def add(total: Array, row: Array, ratio: Array) -> Array:
         return total.at[row].add(ratio)
 
-    none = jnp.zeros(n_samples * n_conn, dtype)
+    none = jnp.zeros(n_samples * n_conn, ratio_dtype(amplitude, sigma))
     ratios, count = fold_ratios(comm, amplitude, operator, sigma, used, n_buffer, chunk_size, add, none)
     return ratios.reshape(n_samples, n_conn), comm.pmax(count)
 
