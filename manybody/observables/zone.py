@@ -13,11 +13,12 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import scipy.spatial
 
 from manybody import _checks
 from manybody._types import Float
 from manybody.lattice import AbstractLattice, Lattice
-from manybody.lattice.cluster import grid, shortest
+from manybody.lattice.cluster import grid, reduction, shortest
 
 _MAX_DENOMINATOR = 12
 _TOLERANCE = 1e-6
@@ -65,6 +66,18 @@ def allowed_momenta(lattice: AbstractLattice, *, extended: bool = False) -> Floa
     momenta = momenta + shortest(momenta, outer) @ outer
     rounded = np.round(momenta / np.abs(outer).max(), 9) + 0.0
     return momenta[np.sort(np.unique(rounded, axis=0, return_index=True)[1])]
+
+
+def wigner_seitz(rows: np.ndarray) -> Float[np.ndarray, "corners 2"]:
+    """Corners, counterclockwise, of what is nearer to 0 than to any other point of the lattice spanned by rows (2, 2).
+
+    Of reciprocal vectors that is the first Brillouin zone.
+    """
+    steps = grid((5, 5)) - 2
+    diagram = scipy.spatial.Voronoi(steps @ reduction(rows) @ rows)
+    region = diagram.regions[diagram.point_region[len(steps) // 2]]
+    corners = diagram.vertices[region]
+    return corners[np.argsort(np.arctan2(corners[:, 1], corners[:, 0]))]
 
 
 def untwisted(lattice: Lattice) -> Lattice:
