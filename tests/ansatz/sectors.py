@@ -21,11 +21,20 @@ class Random(nn.Module):
         return jax.lax.complex(x[..., 0] + x[..., 1], x[..., 2] + 4 * x[..., 3]) if self.is_complex else x[..., 0]
 
 
-def amplitudes(ansatz, space, scale=1.0, seed=1):
+def random_parameters(ansatz, sigma, scale):
+    """Normal numbers, whatever the initialisers say (and nothing has to be compiled)."""
+    leaves, tree = jax.tree.flatten(jax.eval_shape(ansatz.init, jax.random.key(0), sigma))
+    rng = np.random.default_rng(1)
+    leaves = [
+        (scale * rng.normal(size=x.shape) * (1 + 0.5j if x.dtype == complex else 1)).astype(x.dtype) for x in leaves
+    ]
+    return jax.tree.unflatten(tree, leaves)
+
+
+def amplitudes(ansatz, space, scale=1.0):
     """psi of all states, and the parameters."""
     sigma = space.all_states()
-    variables = jax.jit(ansatz.init)(jax.random.key(seed), sigma[:2])
-    variables = jax.tree.map(lambda x: scale * x, variables)
+    variables = random_parameters(ansatz, sigma[:2], scale)
     return np.exp(np.asarray(jax.jit(ansatz.apply)(variables, sigma))), variables
 
 

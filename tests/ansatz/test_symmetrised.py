@@ -23,7 +23,7 @@ from manybody.parallel.launch import mesh_comm
 from manybody.sampler import Exact, Exchange, Metropolis
 from manybody.sr import SR
 from manybody.symmetry import Permutation, PermutationGroup, Sector
-from tests.ansatz.sectors import Random, amplitudes, assert_in_sector, projector
+from tests.ansatz.sectors import Random, amplitudes, assert_in_sector, projector, random_parameters
 
 RING = chain(6).space_group()
 SHIFTS = chain(6).translation_group()
@@ -89,7 +89,7 @@ def test_fermions_of_both_parities(group, n_fermions):
                 Symmetrised(Random(), sector, space)
             continue
         found += 1
-        if irrep in (1, 2):
+        if found == 2:
             check(sector, space)
     assert found == 6
 
@@ -124,10 +124,10 @@ def test_signs_that_are_not_all_the_same():
     assert group.order == 64
     space, found = Fock(4, n_max=2), 0
     for sector in (Sector(group, irrep) for irrep in range(group.n_irreps)):
-        if sector.dimension in (1, 4) and np.abs(projector(sector, space)).max() > 1e-9 and found < 4:
+        if sector.dimension > found and np.abs(projector(sector, space)).max() > 1e-9 and found < 2:
             check(sector, space, sector.dimension - 1)
             found += 1
-    assert found == 4
+    assert found == 2
 
 
 # --- evaluating less --------------------------------------------------------------------------------------------------
@@ -164,13 +164,13 @@ def test_how_much_is_evaluated():
     assert np.sum(np.abs(Sector(RING, two).matrices[:, 0, 0]) > 1e-9) == n_evaluated(Sector(RING, two), SPIN)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 5, 100])
+@pytest.mark.parametrize("chunk_size", [5, 12])
 def test_chunks_change_nothing(chunk_size):
     sigma = SPIN.all_states()
     sector = Sector(RING, character(RING, g0=1, g1=-1, g6=1))
 
     def both(ansatz):
-        variables = ansatz.init(jax.random.key(1), sigma[:2])
+        variables = random_parameters(ansatz, sigma[:2], 1.0)
         real = jax.jit(jax.value_and_grad(lambda v: jnp.sum(jnp.exp(ansatz.apply(v, sigma)).real ** 2)))
         return real(variables)
 
@@ -234,19 +234,19 @@ def test_cosets_of_fermions_with_signs():
 
 def test_cosets_of_shared_weights():
     rbm = RBM(alpha=1, symmetries=chain(6).translations())
-    full, _ = amplitudes(Symmetrised(rbm, Sector(RING), SPIN), SPIN, 5.0)
-    cosets, _ = amplitudes(Symmetrised(rbm, Sector(RING), SPIN, cosets=SHIFTS), SPIN, 5.0)
+    full, _ = amplitudes(Symmetrised(rbm, Sector(RING), SPIN), SPIN)
+    cosets, _ = amplitudes(Symmetrised(rbm, Sector(RING), SPIN, cosets=SHIFTS), SPIN)
     np.testing.assert_allclose(cosets, full, rtol=1e-12)
-    np.testing.assert_allclose(amplitudes(rbm, SPIN, 5.0)[0].std() > 0.1, True)
+    np.testing.assert_allclose(amplitudes(rbm, SPIN)[0].std() > 0.1, True)
 
 
 def test_projecting_twice():
-    for irrep in (1, RING.n_irreps - 1):
-        once = Symmetrised(Random(), Sector(RING, irrep), SPIN)
-        psi, variables = amplitudes(once, SPIN)
-        twice = Symmetrised(once, Sector(RING, irrep), SPIN)
-        again = np.exp(np.asarray(twice.apply({"params": {"ansatz": variables["params"]}}, SPIN.all_states())))
-        np.testing.assert_allclose(again, psi, atol=1e-13 * np.abs(psi).max())
+    sector = Sector(RING, RING.n_irreps - 1)
+    once = Symmetrised(Random(), sector, SPIN)
+    psi, variables = amplitudes(once, SPIN)
+    twice = Symmetrised(once, sector, SPIN)
+    again = np.exp(np.asarray(jax.jit(twice.apply)({"params": {"ansatz": variables["params"]}}, SPIN.all_states())))
+    np.testing.assert_allclose(again, psi, atol=1e-13 * np.abs(psi).max())
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -284,15 +284,22 @@ class Holes(nn.Module):
         return jnp.where(sigma[..., 0] > 0, RBM(name="rbm")(sigma), -jnp.inf)
 
 
-@pytest.mark.parametrize("ansatz", [RBM(), RBM(param_dtype=complex), Holes()], ids=["real", "complex", "holes"])
-@pytest.mark.parametrize("irrep", [0, character(RING, g0=1, g1=-1, g6=1)])
+@pytest.mark.parametrize(
+    ("ansatz", "irrep"),
+    [
+        (RBM(), character(RING, g0=1, g1=-1, g6=1)),
+        (RBM(param_dtype=complex), character(RING, g0=1, g1=-1, g6=1)),
+        (Holes(), 0),
+    ],
+    ids=["real", "complex", "holes"],
+)
 def test_zeros(ansatz, irrep):
     """Forbidden by symmetry, or zero on all images: log psi is -inf, and derivatives are finite."""
     space = Spin(6)
     projected = Symmetrised(ansatz, Sector(RING, irrep), space)
     sigma = space.all_states()
-    variables = projected.init(jax.random.key(0), sigma)
-    log_psi = np.asarray(projected.apply(variables, sigma))
+    variables = random_parameters(projected, sigma, 0.3)
+    log_psi = np.asarray(jax.jit(projected.apply)(variables, sigma))
     allowed = np.abs(projector(Sector(RING, irrep), space).diagonal()) > 1e-9
     if isinstance(ansatz, Holes):
         allowed &= sigma.max(axis=1) > 0
@@ -301,15 +308,18 @@ def test_zeros(ansatz, irrep):
     assert not np.isnan(log_psi).any()
     assert np.all(log_psi[~allowed].imag == 0)
     for part in (jnp.real, jnp.imag):
-        rows = jax.jacrev(lambda v, part=part: part(projected.apply(v, sigma)))(variables)
+        rows = jax.jit(jax.jacrev(lambda v, part=part: part(projected.apply(v, sigma))))(variables)
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(rows))
 
 
-@pytest.mark.parametrize("ansatz", [RBM(), RBM(param_dtype=complex)], ids=["real", "complex"])
-@pytest.mark.parametrize("sector", [Sector(RING), Sector(SHIFTS, 1), Sector(SHIFTS, 2)], ids=lambda s: str(s.irrep))
+@pytest.mark.parametrize(
+    ("ansatz", "sector"),
+    [(RBM(), Sector(RING)), (RBM(), Sector(SHIFTS, 2)), (RBM(param_dtype=complex), Sector(SHIFTS, 1))],
+    ids=["positive", "real", "complex"],
+)
 def test_gradient_is_that_of_finite_differences(ansatz, sector):
     projected = Symmetrised(ansatz, sector, SPIN, chunk_size=4)
-    variables = projected.init(jax.random.key(0), SPIN.all_states()[:1])
+    variables = random_parameters(projected, SPIN.all_states()[:1], 0.3)
     flat, unravel = jax.flatten_util.ravel_pytree(variables)
     log_psi = jax.jit(lambda theta: projected.apply(unravel(theta), np.int8([[1, 1, -1, 1, -1, -1]]))[0])
     v, step = jax.random.normal(jax.random.key(1), flat.shape, flat.dtype), 1e-5
@@ -328,7 +338,7 @@ def test_as_an_amplitude_on_two_workers():
     ansatz = Symmetrised(RBM(), Sector(RING, 1), SPIN, chunk_size=5)
     assert not as_network(ansatz).is_incremental
     sigma = SPIN.all_states()
-    variables = ansatz.init(jax.random.key(0), sigma)
+    variables = random_parameters(ansatz, sigma, 0.3)
     found = mesh_comm(jax.devices()[:2]).spmd(ansatz.apply, (REPLICATED, SHARD), SHARD)(variables, sigma)
     np.testing.assert_allclose(
         np.exp(np.asarray(found)), np.exp(np.asarray(ansatz.apply(variables, sigma))), atol=1e-13
