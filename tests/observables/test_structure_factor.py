@@ -10,7 +10,7 @@ import pytest
 import manybody as mb
 from manybody import lattice as lattices
 from manybody.observables import allowed_momenta, extended_reciprocal, structure_factor
-from manybody.operator import fermion
+from manybody.operator import fermion, spin
 from tests.observables.systems import SYSTEMS, exact_state, products, whole, with_table
 
 
@@ -46,6 +46,17 @@ def test_distribution_of_momenta():
     np.testing.assert_allclose(found.estimate.mean, transformed(lattice, matrix, found.momenta).real, atol=1e-12)
     assert np.isrealobj(found.estimate.mean)
     assert np.sum(found.estimate.mean) == pytest.approx(2, rel=1e-12)
+
+
+def test_products_that_are_not_adjoint():
+    """<S_i^+ S_j^z> is complex, and so is its transform."""
+    lattice, _ = SYSTEMS["field"]
+    found = structure_factor(exact_state("field"), lattice, kind=(spin.sp, spin.sz))
+    free = SYSTEMS["field"][1]
+    raising, z = ([f(free, i) for i in range(4)] for f in (spin.sp, spin.sz))
+    matrix = mb.exact.correlations(raising, z, whole(exact_state("field")))
+    np.testing.assert_allclose(found.estimate.mean, transformed(lattice, matrix, found.momenta), atol=1e-12)
+    assert np.abs(found.estimate.mean.imag).max() > 1e-3
 
 
 def test_monte_carlo():

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Expectation values of group elements against operators that permute sites."""
 
+import jax
 import numpy as np
 import pytest
 
 import manybody as mb
 from manybody.observables import irrep_weights, symmetry_expectation
 from manybody.operator import permutation, spin_inversion
+from manybody.parallel import Comm, mesh_comm
 from tests.observables.systems import SYSTEMS, exact_state, with_table
 
 
@@ -68,6 +70,19 @@ def test_monte_carlo():
     assert np.all(np.abs(found.mean - right.mean) <= 4 * found.error + 1e-12)
     assert found.error[0] == 0  # the identity
     assert np.all((found.error[1:] > 0) & (found.error[1:] < 0.1))
+
+
+def test_workers():
+    """Two devices: the same weights of irreps."""
+    lattice, space = SYSTEMS["chain"]
+    group = lattice.translation_group()
+    sampler = mb.sampler.Metropolis(space, mb.sampler.Exchange(lattice), n_chains=8)
+    comms = [Comm(), mesh_comm(jax.devices()[:2])]
+    states = [mb.VariationalState(mb.ansatz.RBM(), sampler, 32, comm=comm).sample() for comm in comms]
+    one, two = (irrep_weights(state, group) for state in states)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    assert one.mean[0] > 0.9
 
 
 @pytest.mark.parametrize(
