@@ -25,7 +25,7 @@ import numpy as np
 
 from manybody import _checks
 from manybody._types import Array, Inexact, Int, Int8
-from manybody.symmetry import Action, PermutationGroup, Sector
+from manybody.symmetry import Action, PermutationGroup, Sector, action_on
 
 NEGLIGIBLE = 1e-12
 """Weights below this are zero: matrix elements of representations are good to 1e-14."""
@@ -129,15 +129,9 @@ def moved(
 
 
 @functools.lru_cache(maxsize=64)
-def action(group: PermutationGroup, space: Any) -> Action:
-    """The group acting on the space."""
-    return Action(group, space)
-
-
-@functools.lru_cache(maxsize=64)
 def check_not_empty(sector: Sector, row: int, known: Sector | None, space: Any) -> None:
     """Raise `ValueError` if the signs of K alone rule out every configuration: a wrong parity of fermions."""
-    seen, acting = orbit(sector, row, known), action(sector.group, space)
+    seen, acting = orbit(sector, row, known), action_on(space, sector.group)
     if not acting.has_signs:
         return
     sigma = space.random_state(jax.random.key(0), PROBES)

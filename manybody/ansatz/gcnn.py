@@ -17,7 +17,6 @@ from manybody._types import Array, Inexact, Int8
 from manybody.ansatz._convolution import Grid, convolve, grid
 from manybody.ansatz._numerics import Initializer, check_dtype, working_dtype
 from manybody.ansatz._orbit import (
-    action,
     as_sector,
     check_not_empty,
     coefficients,
@@ -26,7 +25,7 @@ from manybody.ansatz._orbit import (
     log_sum,
     orbit,
 )
-from manybody.symmetry import Action, PermutationGroup, Sector
+from manybody.symmetry import Action, PermutationGroup, Sector, action_on
 
 MODES = ("auto", "fft", "matrix")
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
@@ -123,7 +122,7 @@ class GCNN(nn.Module):
     @nn.compact
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
         sector = self._full_sector
-        acting = None if self.space is None else action(sector.group, self.space)
+        acting = None if self.space is None else action_on(self.space, sector.group)
         places = layout(sector.group, acting, self.mode)
         flat = jnp.asarray(sigma).reshape(-1, sigma.shape[-1])
         x = self._lifted(flat, places)

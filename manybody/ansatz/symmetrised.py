@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from manybody import _checks
 from manybody._types import Array, Inexact, Int8
 from manybody.ansatz._orbit import (
-    action,
     as_sector,
     check_not_empty,
     coefficients,
@@ -23,7 +22,7 @@ from manybody.ansatz._orbit import (
     tables,
 )
 from manybody.parallel.chunk import map_rows
-from manybody.symmetry import PermutationGroup, Sector
+from manybody.symmetry import PermutationGroup, Sector, action_on
 
 
 class Symmetrised(nn.Module):
@@ -87,14 +86,14 @@ class Symmetrised(nn.Module):
             _checks.require_type(self.cosets, (Sector, PermutationGroup), "cosets")
         if self.chunk_size is not None:
             _checks.integer(self.chunk_size, "chunk_size", minimum=1)
-        action(as_sector(self.sector).group, self.space)
+        action_on(self.space, as_sector(self.sector).group)
         check_not_empty(*self._projection, self.space)
         super().__post_init__()
 
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
         if self.is_initializing():
             self.ansatz(sigma)
-        seen, acting = orbit(*self._projection), action(self._projection[0].group, self.space)
+        seen, acting = orbit(*self._projection), action_on(self.space, self._projection[0].group)
         module, variables = self.ansatz.unbind()
         flat = jnp.asarray(sigma).reshape(-1, sigma.shape[-1])
         levels = jnp.asarray(self.space.to_levels(flat))

@@ -18,7 +18,6 @@ import numpy as np
 
 from manybody._types import Array, Int
 from manybody.hilbert import DiscreteSpace
-from manybody.operator.symmetric import level_signs
 from manybody.symmetry import Action
 
 _CHUNK = 2**12
@@ -167,5 +166,5 @@ def signs(action: Action, tables: Moves, codes: np.ndarray, elements: np.ndarray
         for start in range(0, len(codes), _AT_ONCE):
             here = slice(start, start + _AT_ONCE)
             chosen = elements if isinstance(elements, int) else elements[here]
-            found[here] = level_signs(action, tables.levels(codes[here]), chosen)
+            found[here] = action.level_signs(tables.levels(codes[here]), chosen)
     return found

@@ -31,8 +31,7 @@ from manybody.exact import orbits
 from manybody.hilbert import DiscreteSpace
 from manybody.operator import Operator, broken_element
 from manybody.operator.compiled import CompiledOperator
-from manybody.operator.symmetric import action_on
-from manybody.symmetry import Sector
+from manybody.symmetry import Sector, action_on
 
 _BLOCK = 2**17
 """Matrix elements, zeros included, that are computed at a time."""

@@ -127,7 +127,7 @@ class Lattice(AbstractLattice):
         """
         if _is_skewed(self.extent):
             return cast(Matrix, self.extent)
-        return tuple(tuple(np.diag(self.extent)[k].tolist()) for k in range(self.dim))
+        return tuple(tuple(row) for row in np.diag(self.extent).tolist())
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -175,8 +175,9 @@ class Lattice(AbstractLattice):
         """
         steps = cluster.grid(tuple(n if wraps else 1 for n, wraps in zip(self.shape, self.periodic, strict=True)))
         cells, offsets = cluster.grid(self.shape), np.arange(len(self.offsets))
-        images = (cluster.numbers(self.torus, cluster.wrap(self.torus, cells + step)[0]) for step in steps)
-        return np.stack([(cell[:, None] * len(offsets) + offsets).ravel() for cell in images])
+        reached, _ = cluster.wrap(self.torus, (cells + steps[:, None]).reshape(-1, self.dim))
+        images = cluster.numbers(self.torus, reached).reshape(len(steps), -1, 1)  # (translations, cells, 1)
+        return (images * len(offsets) + offsets).reshape(len(steps), -1)
 
     def locate(self, points: ArrayLike) -> tuple[Int[np.ndarray, " points"], Int[np.ndarray, "points dim"]]:
         """The sites that lie at given points, or have an image there.

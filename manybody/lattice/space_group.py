@@ -154,7 +154,10 @@ class SpaceGroup(PermutationGroup):
         must = "fit the boundaries: k.T a multiple of 2 pi for each period T (see `momenta`)"
         _checks.require(fits, "momentum", must, f"{k.tolist()}, k.T / 2 pi = {np.round(around, 6).tolist()}")
         moves = self.vectors[self.translations]
-        free = k - (k @ np.linalg.pinv(moves)) @ moves if len(moves) > 1 else k
+        moves = (
+            np.concatenate([moves, self._lattice.periods]) if len(moves) > 1 else moves
+        )  # a skewed torus may be 1 x n
+        free = k - (k @ np.linalg.pinv(moves)) @ moves
         still = np.linalg.norm(free) <= TOLERANCE * max(1.0, float(np.linalg.norm(k)))
         _checks.require(still, "momentum", "be along the translations of the group", k.tolist())
         return k
@@ -174,13 +177,14 @@ def space_group(lattice: Crystal, kinds: str) -> SpaceGroup:
     """All isometries; see `Lattice.space_group`."""
     same_kinds = kind_test(lattice, kinds)
     signs = _signs(lattice)
-    within = [one for one in _isometries(lattice, np.eye(len(lattice.basis)), signs) if same_kinds(one.sites)]
-    shifts = [_after(whole, one) for one in within for whole in _translations(lattice, signs)]
+    whole = _translations(lattice, signs)
+    within = [one for one in _isometries(lattice, np.eye(len(lattice.basis)), signs, whole) if same_kinds(one.sites)]
+    shifts = [_after(shift, one) for one in within for shift in whole]
     found = []
     seen = np.zeros(len(lattice.positions), bool)
     for rotation in _rotations(lattice, np.stack([one.vector for one in within])):
         seen[:] = False
-        for isometry in _isometries(lattice, rotation, signs):
+        for isometry in _isometries(lattice, rotation, signs, whole):
             if not seen[isometry.sites[0]] and same_kinds(isometry.sites):
                 with_shifts = [_after(shift, isometry) for shift in shifts]
                 seen[[one.sites[0] for one in with_shifts]] = True
@@ -269,12 +273,12 @@ def _keeps_images(lattice: Crystal, rotation: np.ndarray) -> bool:
     return bool(np.array_equal(whole @ odd % 2, odd))
 
 
-def _isometries(lattice: Crystal, rotation: np.ndarray, signs: _Signs) -> list[Isometry]:
-    """With this rotation: one for each site that the first site can go to (up to the lattice's translations)."""
+def _isometries(lattice: Crystal, rotation: np.ndarray, signs: _Signs, whole: list[Isometry]) -> list[Isometry]:
+    """With this rotation: one for each site that the first site can go to, up to the translations `whole`."""
     positions = lattice.positions
     turned = positions @ rotation.T
     found, seen = [], np.zeros(len(positions), bool)
-    shifts = lattice.translations()
+    shifts = np.stack([shift.sites for shift in whole])
     for j in range(len(positions)):
         if seen[j]:
             continue
@@ -288,12 +292,11 @@ def _isometries(lattice: Crystal, rotation: np.ndarray, signs: _Signs) -> list[I
 
 def _translations(lattice: Crystal, signs: _Signs) -> list[Isometry]:
     """By whole cells."""
-    found = []
-    for sites in lattice.translations():
-        vector = lattice.positions[sites[0]] - lattice.positions[0]
-        again, windings = lattice.locate(lattice.positions + vector)
-        found.append(Isometry(np.eye(len(vector)), vector, again, signs(windings)))
-    return found
+    positions, still = lattice.positions, np.eye(len(lattice.basis))
+    vectors = positions[lattice.translations()[:, 0]] - positions[0]
+    sites, windings = lattice.locate((positions + vectors[:, None, :]).reshape(-1, len(still)))
+    rows = zip(vectors, sites.reshape(len(vectors), -1), np.split(windings, len(vectors)), strict=True)
+    return [Isometry(still, vector, moved, signs(winding)) for vector, moved, winding in rows]
 
 
 def _after(second: Isometry, first: Isometry) -> Isometry:

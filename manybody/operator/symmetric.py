@@ -14,16 +14,13 @@ field at fixed magnetisation, particles and holes at half filling) are seen as w
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import numpy as np
 
 from manybody import _checks
-from manybody._types import Int
 from manybody.hilbert import DiscreteSpace
 from manybody.operator.base import Operator
-from manybody.symmetry import Action, PermutationGroup
+from manybody.symmetry import PermutationGroup, action_on
 
 _ROWS, _ELEMENTS = 2**12, 2**17
 """Configurations, and matrix elements, that are looked at: all of a small space, random ones of a large one."""
@@ -73,54 +70,15 @@ def broken_element(operator: Operator, group: PermutationGroup) -> int | None:
     row, connected, elements = _rows(operator, levels)
     size = _sums(row, np.abs(elements), len(levels))
     for g in group.generators:
-        moved = moved_levels(action, levels, g)
+        moved = action.moved_levels(levels, g)
         their_row, their_connected, their_elements = _rows(operator, moved)
         left = _sums(their_row, their_elements * _product_state(angles, their_connected), len(levels))
-        signed = elements * level_signs(action, connected, g)
-        right = _sums(row, signed * _product_state(angles, moved_levels(action, connected, g)), len(levels))
+        signed = elements * action.level_signs(connected, g)
+        right = _sums(row, signed * _product_state(angles, action.moved_levels(connected, g)), len(levels))
         scale = max(size.max(), _sums(their_row, np.abs(their_elements), len(levels)).max())
-        if np.abs(left - level_signs(action, levels, g) * right).max() > _TOLERANCE * scale:
+        if np.abs(left - action.level_signs(levels, g) * right).max() > _TOLERANCE * scale:
             return int(g)
     return None
-
-
-@functools.lru_cache(maxsize=16)
-def action_on(space: DiscreteSpace, group: PermutationGroup) -> Action:
-    """The action of a group on a space, whose checks take a moment."""
-    return Action(group, space)
-
-
-def moved_levels(
-    action: Action, levels: Int[np.ndarray, "*batch size"], element: int
-) -> Int[np.ndarray, "*batch size"]:
-    """Levels of g sigma from those of sigma."""
-    moved = levels[..., np.argsort(action.sites[element])]
-    return np.array(action.space.local_dimensions) - 1 - moved if action.group.inverts[element] else moved
-
-
-def level_signs(
-    action: Action, levels: Int[np.ndarray, "*batch size"], elements: Int[np.ndarray, "*batch"] | int
-) -> Int[np.ndarray, "*batch"]:
-    """s_g(sigma), 1 or -1, of one element for each configuration, or of the same for all."""
-    shape = levels.shape[:-1]
-    if not action.has_signs:
-        return np.ones(shape, np.int8)
-    odd = (levels * action._odd[elements]).sum(axis=-1) & 1
-    if action._crossings.any():
-        occupied = levels > 0
-        passed = np.zeros((*shape, action._crossings.shape[2]), np.uint32)
-        for site in range(levels.shape[-1]):  # one by one, to need little memory
-            passed ^= np.where(occupied[..., site, None], action._crossings[elements, site], np.uint32(0))
-        both = np.bitwise_count(passed & _packed(occupied)).sum(axis=-1)
-        odd = odd ^ (both.astype(odd.dtype) & 1)
-    return (1 - 2 * odd).astype(np.int8)
-
-
-def _packed(occupied: np.ndarray) -> np.ndarray:
-    """Bits, uint32 (..., words), of flags (..., size)."""
-    pad = [(0, 0)] * (occupied.ndim - 1) + [(0, -occupied.shape[-1] % 32)]
-    packed = np.packbits(np.pad(occupied, pad), axis=-1, bitorder="little")
-    return packed.view("<u4").astype(np.uint32)
 
 
 def _configurations(space: DiscreteSpace, n_connections: int) -> np.ndarray:

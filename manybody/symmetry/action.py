@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ PROBES = 8
 """Random configurations with which it is checked that signs multiply as the elements do."""
 
 
-class Space(Protocol):
+class Space(Hashable, Protocol):
     """What is read of a space here; see `manybody.hilbert.DiscreteSpace`."""
 
     @property
@@ -118,6 +119,30 @@ class Action:
         levels = jnp.asarray(self.space.to_levels(sigma)).astype(jnp.int32)
         return jnp.vectorize(of_one, signature="(n)->(g)")(levels)
 
+    # --- in NumPy, one element for each configuration ----------------------------------------------------------------
+
+    def moved_levels(self, levels: Int[np.ndarray, "*batch size"], element: int) -> Int[np.ndarray, "*batch size"]:
+        """Levels of g sigma from those of sigma."""
+        moved = levels[..., np.argsort(self.sites[element])]
+        return np.array(self.space.local_dimensions) - 1 - moved if self.group.inverts[element] else moved
+
+    def level_signs(
+        self, levels: Int[np.ndarray, "*batch size"], elements: Int[np.ndarray, "*batch"] | int
+    ) -> Int[np.ndarray, "*batch"]:
+        """s_g(sigma), 1 or -1, of elements and configurations that broadcast."""
+        shape = np.broadcast_shapes(levels.shape[:-1], np.shape(elements))
+        if not self.has_signs:
+            return np.ones(shape, np.int8)
+        odd = (levels * self._odd[elements]).sum(axis=-1) & 1
+        if self._crossings.any():
+            occupied = levels > 0
+            passed = np.zeros((*shape, self._crossings.shape[2]), np.uint32)
+            for site in range(levels.shape[-1]):  # one by one, to need little memory
+                passed ^= np.where(occupied[..., site, None], self._crossings[elements, site], np.uint32(0))
+            pairs = np.bitwise_count(passed & _packed_rows(occupied)).sum(axis=-1)
+            odd = odd ^ (pairs.astype(odd.dtype) & 1)
+        return (1 - 2 * odd).astype(np.int8)
+
     @property
     def _values_are_alike(self) -> bool:
         """Whether a level has the same value on all sites, so that values can be moved as they are."""
@@ -149,10 +174,23 @@ class Action:
         return found
 
 
+@functools.lru_cache(maxsize=64)
+def action_on(space: Space, group: PermutationGroup) -> Action:
+    """The action of a group on a space, made once: its checks take a moment."""
+    return Action(group, space)
+
+
 def _repeated(rows: np.ndarray, size: int, shift: bool) -> np.ndarray:
     """Rows (order, n_sites) for each of the size / n_sites parts of a space; sites are shifted to their part."""
     n_sites = rows.shape[1]
     return np.concatenate([rows + shift * start for start in range(0, size, n_sites)], axis=1)
+
+
+def _packed_rows(occupied: np.ndarray) -> np.ndarray:
+    """Bits, uint32 (..., words), of flags (..., size)."""
+    pad = [(0, 0)] * (occupied.ndim - 1) + [(0, -occupied.shape[-1] % WORD)]
+    packed = np.packbits(np.pad(occupied, pad), axis=-1, bitorder="little")
+    return np.ascontiguousarray(packed).view("<u4").astype(np.uint32)
 
 
 def _packed(levels: Array) -> Array:
@@ -173,15 +211,16 @@ def _check_sites(action: Action) -> None:
 
 def _check_space(action: Action) -> None:
     """Raise `ValueError` if random configurations leave the space, or show that the signs are no representation."""
-    group, generators = action.group, action.group.generators
-    sigma = action.space.random_state(jax.random.key(0), PROBES)
-    moved = action.images(sigma, generators)  # (probes, generators, size)
-    inside = bool(np.all(np.asarray(action.space.contains(moved))))
-    _checks.require(inside, "group", f"not lead out of {action.space!r}", group)
-    if not action.has_signs:
-        return
-    signs = np.asarray(action.signs(sigma))  # (probes, order)
-    products = group.multiply(np.arange(group.order), generators[:, None])  # T_h T_g = T_hg
-    same = np.array_equal(np.asarray(action.signs(moved)) * signs[:, generators, None], signs[:, products])
-    cure = "For another number of fermions, or boundaries of the other kind, it may be."
-    _checks.require(same, "group", f"be represented on {action.space!r} with its signs", group, cure)
+    group = action.group
+    levels = np.asarray(action.space.to_levels(np.asarray(action.space.random_state(jax.random.key(0), PROBES))))
+    products = group.multiply(np.arange(group.order), group.generators[:, None])  # T_h T_g = T_hg
+    every = np.arange(group.order)[:, None]
+    own = action.level_signs(levels[None], every) if action.has_signs else None  # (order, probes)
+    for g, product in zip(group.generators, products, strict=True):
+        moved = action.moved_levels(levels, g)
+        inside = bool(np.all(np.asarray(action.space.contains(action.space.from_levels(moved)))))
+        _checks.require(inside, "group", f"not lead out of {action.space!r}", group)
+        if own is not None:
+            same = np.array_equal(action.level_signs(moved[None], every) * own[g], own[product])
+            cure = "For another number of fermions, or boundaries of the other kind, it may be."
+            _checks.require(same, "group", f"be represented on {action.space!r} with its signs", group, cure)

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from manybody import _checks
 from manybody._types import Complex, Int
 from manybody.symmetry import characters, representation
+from manybody.symmetry.words import Layer, layers
 
 
 class Classes(NamedTuple):
@@ -73,6 +74,11 @@ class FiniteGroup(abc.ABC):
             found.append(int(np.argmin(inside)))
             inside = self._generated(np.array(found))
         return _locked(np.array(found, int))
+
+    @cached_property
+    def words(self) -> tuple[Layer, ...]:
+        """How every element is a product of generators."""
+        return layers(self)
 
     @cached_property
     def element_orders(self) -> Int[np.ndarray, " order"]:

@@ -143,6 +143,10 @@ class PermutationGroup(FiniteGroup):
         return group
 
     @cached_property
+    def _hash(self) -> int:
+        return hash(self._codes.tobytes())
+
+    @cached_property
     def _lookup(self) -> Lookup:
         base = _base(self._codes)
         keys = _keys(self._codes[:, base])
@@ -199,6 +203,8 @@ class PermutationGroup(FiniteGroup):
     def multiply(self, a: ArrayLike, b: ArrayLike) -> Int[np.ndarray, "..."]:
         """The element that does b, then a."""
         a, b = np.broadcast_arrays(a, b)
+        if "product_table" in self.__dict__:  # somebody asked for it before
+            return self.product_table[a, b]
         first = self._codes[:, self._lookup.base][b]  # (..., base)
         return self._find(self._codes[a[..., None], first >> 1] ^ (first & 1))
 
@@ -213,7 +219,7 @@ class PermutationGroup(FiniteGroup):
         return isinstance(other, PermutationGroup) and np.array_equal(self._codes, other._codes)
 
     def __hash__(self) -> int:
-        return hash(self._codes.tobytes())
+        return self._hash
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(order={self.order}, n_sites={self.n_sites})"
@@ -331,18 +337,25 @@ def _require_group(codes: np.ndarray, name: str = "sites") -> None:
     """Raise `ValueError` unless the rows are a group with the identity first: it is enough to try some generators."""
     identity = 2 * np.arange(codes.shape[1])
     _checks.require(np.array_equal(codes[0], identity), name, "have the identity first", codes[0, :-1].tolist())
-    own = {row.tobytes() for row in codes}
-    _checks.require(len(own) == len(codes), name, "have no permutation twice", f"{len(codes) - len(own)} repetitions")
-    inside = {codes[0].tobytes()}
-    generators = codes[:0]
-    for row in codes:
-        if row.tobytes() in inside:
-            continue
-        products = _compose(codes, row)
-        closed = all(product.tobytes() in own for product in products)
+    keys = _keys(codes)
+    rank = np.argsort(keys)
+    repeated = int(np.count_nonzero(np.diff(keys[rank]) == 0))
+    _checks.require(repeated == 0, name, "have no permutation twice", f"{repeated} repetitions")
+    inside = np.zeros(len(codes), bool)
+    inside[0] = True
+    products: list[np.ndarray] = []  # of all elements with the generators so far
+    while not inside.all():
+        wanted = _keys(_compose(codes, codes[np.argmin(inside)]))
+        place = np.searchsorted(keys, wanted, sorter=rank)
+        found = rank[np.minimum(place, len(codes) - 1)]
+        closed = bool(np.all(keys[found] == wanted))
         _checks.require(closed, name, "be closed under products", "a product that is not there")
-        generators = np.concatenate([generators, row[None, :]])
-        inside = {product.tobytes() for product in _closure(generators)}
+        products.append(found)
+        new = np.flatnonzero(inside)
+        while len(new):
+            reached = np.unique(np.concatenate([product[new] for product in products]))
+            new = reached[~inside[reached]]
+            inside[new] = True
 
 
 def _locked(array: np.ndarray) -> np.ndarray:

@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Matrices of an irreducible representation, from its character.
 
-Among the functions on the group phi_x(h) = d / |G| chi(h x^-1)^* span a space V x V^*, on which the group acts from the
-left on V alone and from the right on V^* alone. The eigenspaces of a random Hermitian element that acts from the right
-are therefore copies of V, and in the basis of one of them the left action is the representation. All scalar products
-are characters: <phi_x, a phi_y> = d / |G| chi(x^-1 a y).
+Among the functions on the group the translates of the character span a space V x V^*, on which the group acts from the
+left on V alone, and from the right on V^* alone. A random Hermitian element that acts from the right has d different
+eigenvalues there; the character is a sum of one eigenvector of each, so that d steps of Lanczos' iteration find one.
+What the group makes of this function from the left is a copy of V.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
-ATTEMPTS = 10
+from manybody.symmetry.words import Layer
+
+ATTEMPTS = 20
 """Random elements that are tried; one fails only if it has nearly equal eigenvalues."""
 SEPARATION = 1e-3
 """Smallest distance of different eigenvalues, relative to the largest, so that digits are not lost."""
+NOISE = 1e-10
+"""What is smaller, relative to the rest, is zero."""
 
 
 class Group(Protocol):
@@ -28,6 +33,8 @@ class Group(Protocol):
     def inverse(self) -> np.ndarray: ...
     @property
     def generators(self) -> np.ndarray: ...
+    @property
+    def words(self) -> tuple[Layer, ...]: ...
 
     def multiply(self, a: np.ndarray, b: np.ndarray) -> np.ndarray: ...
 
@@ -42,58 +49,68 @@ def matrices(group: Group, character: np.ndarray) -> np.ndarray:
         return character.reshape(-1, 1, 1).copy()
     rng = np.random.default_rng(0)
     for _ in range(ATTEMPTS):
-        basis = _copy_of_v(group, character, d, rng)
+        function = _eigenfunction(_random_element(group, d, is_real, rng), character.conj(), d)
+        basis = None if function is None else _copy_of_v(group, function, d, rng)
         if basis is not None:
-            x, coefficients = basis
-            return _left_action(group, character, d, x, coefficients)
+            return _left_action(group, basis)
     raise RuntimeError(f"No basis found in {ATTEMPTS} attempts: this is no irreducible character.")
 
 
-def _copy_of_v(
-    group: Group, character: np.ndarray, d: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Elements x and coefficients (x, d) of orthonormal combinations of the phi_x that span a copy of V."""
-    x = rng.permutation(group.order)[: 3 * d * d]
-    left = group.multiply(group.inverse[x][:, None], np.arange(group.order)[None, :])  # x^-1 h, (x, order)
-    gram = character[left[:, x]] * d / group.order
-    sizes, modes = np.linalg.eigh(gram)
-    if sizes[-d * d] < SEPARATION * sizes[-1]:  # the x do not span all of V x V^*
-        return None
-    orthonormal = modes[:, -d * d :] / np.sqrt(sizes[-d * d :])
-    element = np.zeros_like(gram)  # <phi_x, phi_y r> for a random Hermitian r; phi_y z is phi_{y z}
-    for z in rng.integers(group.order, size=2 * d + 2):
-        weight = rng.normal() + (0 if np.isrealobj(gram) else 1j * rng.normal())
-        element += weight * character[left[:, group.multiply(x, z)]]
-    element += element.conj().T
-    values, vectors = np.linalg.eigh(orthonormal.conj().T @ element @ orthonormal)
-    # d different eigenvalues, d times each: take the one that is furthest from its neighbours
-    levels = values.reshape(d, d)
-    width = np.ptp(levels, axis=1).max()
-    gaps = np.diff(levels.mean(axis=1))
-    apart = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
-    best = int(np.argmax(np.where(np.isinf(apart), 0, apart))) if d > 2 else 0
+def _random_element(
+    group: Group, d: int, is_real: bool, rng: np.random.Generator
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A Hermitian sum of some elements and their inverses, acting on functions (order,) from the right."""
+    elements = rng.integers(group.order, size=2 * d + 2)
+    weights = rng.normal(size=len(elements)) + (0 if is_real else 1j * rng.normal(size=len(elements)))
+    every = np.arange(group.order)[:, None]
+    there, back = group.multiply(every, elements), group.multiply(every, group.inverse[elements])  # (order, elements)
+    return lambda function: function[there] @ weights + function[back] @ weights.conj()
+
+
+def _eigenfunction(act: Callable[[np.ndarray], np.ndarray], start: np.ndarray, d: int) -> np.ndarray | None:
+    """The eigenvector, among the d that `start` is a sum of, whose eigenvalue is furthest from others."""
+    basis = np.zeros((len(start), d), start.dtype)
+    basis[:, 0] = start / np.linalg.norm(start)
+    for k in range(1, d):
+        new = act(basis[:, k - 1])
+        size = np.linalg.norm(new)
+        for _ in range(2):  # twice is enough to be orthogonal to the last digit
+            new = new - basis[:, :k] @ (basis[:, :k].conj().T @ new)
+        if np.linalg.norm(new) < SEPARATION * size:
+            return None
+        basis[:, k] = new / np.linalg.norm(new)
+    images = np.stack([act(column) for column in basis.T], axis=1)
+    small = basis.conj().T @ images
+    values, vectors = np.linalg.eigh((small + small.conj().T) / 2)
     scale = np.abs(values).max()
-    if width > 1e-9 * scale or apart[best] < SEPARATION * scale:
+    gaps = np.diff(values)
+    apart = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
+    best = int(np.argmax(apart))
+    closed = np.linalg.norm(images - basis @ small) < NOISE * scale * d
+    return basis @ vectors[:, best] if closed and apart[best] > SEPARATION * scale else None
+
+
+def _copy_of_v(group: Group, function: np.ndarray, d: int, rng: np.random.Generator) -> np.ndarray | None:
+    """Orthonormal functions (order, d) that span the left translates of a function."""
+    some = np.append(0, rng.integers(group.order, size=3 * d))
+    translates = function[group.multiply(group.inverse[some], np.arange(group.order)[:, None])]  # (order, some)
+    sizes, modes = np.linalg.eigh(translates.conj().T @ translates)  # d of them are not zero
+    sizes, modes = sizes[::-1], modes[:, ::-1]
+    if sizes[d - 1] < SEPARATION * sizes[0] or sizes[d] > NOISE * sizes[0]:
         return None
-    return x, orthonormal @ vectors[:, best * d : (best + 1) * d]
+    basis = translates @ (modes[:, :d] / np.sqrt(sizes[:d]))
+    # once more, as digits are lost in squares
+    return basis @ np.linalg.inv(np.linalg.cholesky(basis.conj().T @ basis)).conj().T
 
 
-def _left_action(group: Group, character: np.ndarray, d: int, x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+def _left_action(group: Group, basis: np.ndarray) -> np.ndarray:
     """The matrices of the generators from scalar products, those of all other elements by multiplication."""
-    generators = group.generators
-    moved = group.multiply(group.inverse[x][:, None], group.multiply(generators[:, None, None], x))
-    products = character[moved] * d / group.order  # <phi_x, a phi_y>, (generators, x, x)
-    u, _, v = np.linalg.svd(coefficients.conj().T @ products @ coefficients)
+    every = np.arange(group.order)
+    moved = basis[group.multiply(group.inverse[group.generators][:, None], every)]  # (generators, order, d)
+    u, _, v = np.linalg.svd(basis.conj().T @ moved)
     of_generators = u @ v  # unitary to the last digit
-    found = np.empty((group.order, d, d), coefficients.dtype)
-    found[0] = np.eye(d)
-    known, new = np.zeros(group.order, bool), np.array([0])
-    known[0] = True
-    while len(new):
-        reached, first = np.unique(group.multiply(generators[:, None], new[None, :]), return_index=True)
-        reached, first = reached[~known[reached]], first[~known[reached]]
-        generator, before = np.divmod(first, len(new))
-        found[reached] = of_generators[generator] @ found[new[before]]
-        known[reached] = True
-        new = reached
+    found = np.empty((group.order, *of_generators.shape[1:]), basis.dtype)
+    found[0] = np.eye(basis.shape[1])
+    for layer in group.words:
+        found[layer.elements] = of_generators[layer.generators] @ found[layer.before]
     return found

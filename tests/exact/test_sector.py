@@ -20,8 +20,7 @@ from manybody.hilbert import Blockade, Constrained, Fermion, Fock, Product, Qubi
 from manybody.lattice import Lattice, chain, honeycomb, square, triangular
 from manybody.operator import DiscreteOperator, permutation
 from manybody.operator.spin import sx, sy, sz
-from manybody.operator.symmetric import action_on
-from manybody.symmetry import Action, Permutation, PermutationGroup, Sector
+from manybody.symmetry import Action, Permutation, PermutationGroup, Sector, action_on
 
 ROWS = json.loads((Path(__file__).parent.parent / "data" / "energies.json").read_text(encoding="utf-8"))
 

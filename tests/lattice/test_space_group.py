@@ -206,6 +206,7 @@ def test_antiperiodic_boundaries() -> None:
         (square(4), (np.pi, 0), 2, [1, 1, 1, 1]),
         (square(4), (np.pi / 2, 0), 4, [1, 1]),
         (square(6), (np.pi / 3, 2 * np.pi / 3), 8, [1]),
+        (square([[5, 1], [-1, 5]]), (np.pi, np.pi), 1, [1, 1, 1, 1]),  # p4; all translations are along one axis
         (triangular(6), (0, 0), 1, [1, 1, 1, 1, 2, 2]),
         (triangular(6), (4 * np.pi / 3, 0), 2, [1, 1, 2]),
         (triangular(6), (0, 2 * np.pi / np.sqrt(3)), 3, [1, 1, 1, 1]),

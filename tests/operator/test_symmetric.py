@@ -16,8 +16,7 @@ from manybody.hilbert import Blockade, Constrained, DiscreteSpace, Fermion, Fock
 from manybody.lattice import chain, honeycomb, square
 from manybody.operator import DiscreteOperator, FermionOperator, broken_element, is_symmetric, permutation
 from manybody.operator.spin import sx, sy, sz
-from manybody.operator.symmetric import action_on, level_signs, moved_levels
-from manybody.symmetry import Action, Permutation, PermutationGroup
+from manybody.symmetry import Action, Permutation, PermutationGroup, action_on
 
 RING, TWISTED = chain(4), chain(4, twist=np.pi)
 INVERSION = PermutationGroup([range(4)] * 2, inverts=[False, True])
@@ -140,10 +139,10 @@ def test_signs_and_images_are_those_of_the_action(space: DiscreteSpace) -> None:
     images, expected = map(np.asarray, jax.jit(lambda x: (action.images(x), action.signs(x)))(sigma))
     assert -1 in expected
     for g in range(action.group.order):
-        np.testing.assert_array_equal(level_signs(action, levels, g), expected[:, g])
-        np.testing.assert_array_equal(moved_levels(action, levels, g), space.to_levels(images[:, g]))
+        np.testing.assert_array_equal(action.level_signs(levels, g), expected[:, g])
+        np.testing.assert_array_equal(action.moved_levels(levels, g), space.to_levels(images[:, g]))
     chosen = rng.integers(action.group.order, size=40)
-    np.testing.assert_array_equal(level_signs(action, levels, chosen), expected[np.arange(40), chosen])
+    np.testing.assert_array_equal(action.level_signs(levels, chosen), expected[np.arange(40), chosen])
 
 
 def test_bad_input() -> None:
