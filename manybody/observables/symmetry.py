@@ -21,7 +21,7 @@ from manybody.sampler import Samples
 from manybody.sampler.base import samples_spec
 from manybody.state import VariationalState
 from manybody.stats import Estimate
-from manybody.symmetry import Action, PermutationGroup
+from manybody.symmetry import Action, PermutationGroup, action_on
 
 _BLOCK = 2**13
 """Configurations evaluated at a time where the state has no `chunk_size`."""
@@ -90,18 +90,13 @@ def irrep_weights(state: VariationalState, group: PermutationGroup) -> Estimate:
 def _expected(
     state: VariationalState, group: PermutationGroup, elements: list[int], matrix: np.ndarray | None
 ) -> Estimate:
-    action = _action(state.space, group)
+    action = action_on(state.space, group)
     samples = state.samples
     assert samples is not None
     back = tuple(np.asarray(group.inverse)[elements].tolist())
     run = _measuring(state.comm, state.network, samples.kind, action, back, state.chunk_size)
     factors = None if matrix is None else jnp.asarray(matrix, complex)
     return run(state.params, state.constants, samples, state.comm.replicate(factors))
-
-
-@functools.lru_cache(maxsize=16)
-def _action(space: object, group: PermutationGroup) -> Action:
-    return Action(group, space)
 
 
 @functools.lru_cache(maxsize=16)
