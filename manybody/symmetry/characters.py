@@ -2,8 +2,8 @@
 """Character tables, found exactly.
 
 The class sums commute, and their joint eigenvalues are |C| chi(C) / d. They are found in a finite field of p elements
-that has the roots of unity of the group (W. Burnside; J. D. Dixon, Numer. Math. 10, 446 (1967)). From there each
-character is lifted to a sum of roots of unity with integer coefficients: how often each is an eigenvalue of the
+that has the roots of unity of the group (W. Burnside; J. D. Dixon, Numerische Mathematik 10, 446 (1967)). From there
+each character is lifted to a sum of roots of unity with integer coefficients: how often each is an eigenvalue of the
 element, between 0 and d times and d times in all. So a mistake would not be a small error, it would be no table.
 """
 
