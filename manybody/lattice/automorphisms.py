@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import networkx as nx
 import numpy as np
@@ -16,6 +16,7 @@ from manybody.symmetry import PermutationGroup
 KIND_RULES = ("permute", "fix", "ignore")
 
 
+@runtime_checkable
 class Bonded(Protocol):
     """What is read of a lattice here."""
 

@@ -68,7 +68,7 @@ def normal_form(torus: Matrix) -> NormalForm:
             both[k + 1 :] -= both[k + 1 :, [k]] // both[k, k] * both[k]
         pivot = k + int(np.argmax(both[k:, k] != 0))
         both[[k, pivot]] = both[[pivot, k]]
-        _checks.require(both[k, k] != 0, "extent", "have linearly independent rows", [list(row) for row in torus])
+        _checks.require(bool(both[k, k] != 0), "extent", "have linearly independent rows", [list(row) for row in torus])
         both[k] *= np.sign(both[k, k])
         both[:k] -= both[:k, [k]] // both[k, k] * both[k]
     rows, change = read_only(both[:, :dim]), read_only(both[:, dim:])

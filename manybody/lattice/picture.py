@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import matplotlib
 import numpy as np
@@ -69,6 +69,7 @@ class Lines(NamedTuple):
     n_bonds: int
 
 
+@runtime_checkable
 class Drawn(Protocol):
     """What is read of a set of bonds: `draw.BondSet`."""
 

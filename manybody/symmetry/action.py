@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ PROBES = 8
 """Random configurations with which it is checked that signs multiply as the elements do."""
 
 
+@runtime_checkable
 class Space(Hashable, Protocol):
     """What is read of a space here; see `manybody.hilbert.DiscreteSpace`."""
 

@@ -10,7 +10,7 @@ element, between 0 and d times and d times in all. So a mistake would not be a s
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,7 @@ ATTEMPTS = 40
 """Random class sums that are tried until one has only different eigenvalues, which about half of them have."""
 
 
+@runtime_checkable
 class Classes(Protocol):
     """Conjugacy classes; see `manybody.symmetry.group.Classes`."""
 
@@ -31,6 +32,7 @@ class Classes(Protocol):
     def sizes(self) -> np.ndarray: ...
 
 
+@runtime_checkable
 class Group(Protocol):
     """What is read of a group here; see `manybody.symmetry.FiniteGroup`."""
 

@@ -10,7 +10,7 @@ What the group makes of this function from the left is a copy of V.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,7 @@ NOISE = 1e-10
 """What is smaller, relative to the rest, is zero."""
 
 
+@runtime_checkable
 class Group(Protocol):
     """What is read of a group here; see `manybody.symmetry.FiniteGroup`."""
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Layer(NamedTuple):
     before: Int[np.ndarray, " n"]
 
 
+@runtime_checkable
 class Group(Protocol):
     """What is read of a group here; see `manybody.symmetry.FiniteGroup`."""
 
