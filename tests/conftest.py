@@ -7,15 +7,10 @@
 * One thread per test process for BLAS: pytest-xdist already uses the cores.
 * Nearly all of the time is the compiler's. So it leaves out its optimisations, which takes half the time;
   ``XLA_FLAGS= pytest`` compiles everything as users do.
-* Compiled functions are kept on disk until the end of the test run: tests compile the same ones again and again, after
-  `jax.clear_caches` or in other processes.
 * ``MANYBODY_TYPECHECK=1`` checks the types and shapes of arguments and results of every function of the package.
 """
 
-import atexit
 import os
-import shutil
-import tempfile
 
 SETTINGS = {
     "JAX_PLATFORMS": "cpu",
@@ -24,18 +19,12 @@ SETTINGS = {
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "MANYBODY_BACKEND": "serial",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "MPLBACKEND": "agg",
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the first process of the test run; all others inherit the folder
-    folder = tempfile.mkdtemp(prefix="manybody-compiled-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    SETTINGS["JAX_COMPILATION_CACHE_DIR"] = folder
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)  # before JAX and NumPy are imported, which read them once
 

@@ -204,7 +204,7 @@ class PermutationGroup(FiniteGroup):
         """The element that does b, then a."""
         a, b = np.broadcast_arrays(a, b)
         if "product_table" in self.__dict__:  # somebody asked for it before
-            return self.product_table[a, b]
+            return self.product_table[a, b].astype(np.int64)
         first = self._codes[:, self._lookup.base][b]  # (..., base)
         return self._find(self._codes[a[..., None], first >> 1] ^ (first & 1))
 

@@ -67,7 +67,6 @@ _SETTINGS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-_SHARED = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XLA_FLAGS")
 _FOREIGN = re.compile(r"(JAX|XLA|MANYBODY|PMI|PMIX|PRTE|OMPI|MPI|MPIR|HYDRA|HYDI|SLURM)_|.*_NUM_THREADS$")
 """Variables by which the test run itself, or a launcher of it, would take part in the decisions of the program."""
 
@@ -128,7 +127,7 @@ def require(layout: str) -> None:
 
 def environment(layout: Layout, **changes: str | None) -> dict[str, str]:
     """The settings of a program, all made here; a change to None removes one."""
-    inherited = {name: value for name, value in os.environ.items() if name in _SHARED or not _FOREIGN.match(name)}
+    inherited = {name: value for name, value in os.environ.items() if name == "XLA_FLAGS" or not _FOREIGN.match(name)}
     path = os.pathsep.join(x for x in (str(ROOT), os.environ.get("PYTHONPATH")) if x)
     own = {"MANYBODY_BACKEND": layout.backend, "JAX_NUM_CPU_DEVICES": str(layout.n_devices), "PYTHONPATH": path}
     settings = inherited | _SETTINGS | own | changes

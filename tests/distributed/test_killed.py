@@ -206,7 +206,7 @@ def test_ranks_are_stopped_together(reference_mpi, tmp_path_factory):
     check_same(job, reference_mpi)
 
 
-@pytest.mark.parametrize("order", [("mpi2", "serial"), ("serial", "mpi2")])
+@pytest.mark.parametrize("order", [("mpi2", "serial"), pytest.param(("serial", "mpi2"), marks=pytest.mark.slow)])
 def test_taken_up_with_another_number_of_ranks(reference, tmp_path_factory, order):
     job = make_job(tmp_path_factory, f"change-{order[0]}", order[0])
     process = job.start()
