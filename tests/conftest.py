@@ -7,10 +7,17 @@
 * One thread per test process for BLAS: pytest-xdist already uses the cores.
 * Nearly all of the time is the compiler's. So it leaves out its optimisations, which takes half the time;
   ``XLA_FLAGS= pytest`` compiles everything as users do.
+* Compiled functions are forgotten before they take too many memory mappings: each has some, and beyond the limit of the
+  system (65,530 by default on Linux) the compiler crashes.
 * ``MANYBODY_TYPECHECK=1`` checks the types and shapes of arguments and results of every function of the package.
 """
 
+import gc
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 SETTINGS = {
     "JAX_PLATFORMS": "cpu",
@@ -33,3 +40,17 @@ if os.environ.get("MANYBODY_TYPECHECK", "0") != "0":
 
     # An int is also a float, and a float also a complex number.
     install_import_hook("manybody", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+MOST_MAPPINGS = 25_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_functions() -> Iterator[None]:
+    """After a module, if its process has too many memory mappings."""
+    yield
+    maps = Path("/proc/self/maps")  # of Linux; elsewhere there is no such limit
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
