@@ -33,6 +33,12 @@ def layout(cls: type[T], *specs: Any) -> T:
     return cls(*specs)
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The array, locked, because a cached result is shared by all who ask for it."""
+    array.setflags(write=False)
+    return array
+
+
 class FrozenArray:
     """A NumPy array that may stand in a static field: read-only, compared and hashed by content."""
 

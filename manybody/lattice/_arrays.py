@@ -29,9 +29,3 @@ def real_matrix(value: ArrayLike, name: str) -> np.ndarray:
 def tuples(array: np.ndarray) -> tuple[tuple[float, ...], ...]:
     """A matrix as nested tuples, which hash and compare by content."""
     return tuple(map(tuple, array.tolist()))
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    """The array, locked, because a cached result is shared by all who ask for it."""
-    array.setflags(write=False)
-    return array

@@ -13,9 +13,9 @@ from jaxtyping import Complex
 from numpy.typing import ArrayLike
 
 from manybody import _checks
+from manybody._struct import read_only
 from manybody._types import Float, Int
 from manybody.lattice import automorphisms, colouring, plaquettes
-from manybody.lattice._arrays import read_only
 from manybody.lattice.plaquettes import Plaquette
 from manybody.symmetry import PermutationGroup
 

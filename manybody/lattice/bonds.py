@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from manybody import _checks
-from manybody.lattice._arrays import read_only
+from manybody._struct import read_only
 from manybody.lattice.base import Bonds
 from manybody.lattice.cluster import TOLERANCE, Cells, Matrix, grid, normal_form, numbers, shortest, wrap
 

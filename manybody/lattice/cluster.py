@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from manybody import _checks
-from manybody.lattice._arrays import read_only
+from manybody._struct import read_only
 
 TOLERANCE = 1e-6
 """Relative difference below which two distances are the same, so that offsets may be given with seven digits."""

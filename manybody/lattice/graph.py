@@ -12,8 +12,9 @@ import networkx as nx
 import numpy as np
 
 from manybody import _checks
+from manybody._struct import read_only
 from manybody._types import Float
-from manybody.lattice._arrays import read_only, real_matrix, tuples
+from manybody.lattice._arrays import real_matrix, tuples
 from manybody.lattice.base import AbstractLattice, Bonds
 
 

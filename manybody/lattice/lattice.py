@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks
+from manybody._struct import read_only
 from manybody._types import Float, Int
 from manybody.lattice import bonds, cluster, momenta, space_group
-from manybody.lattice._arrays import read_only, real_matrix, tuples
+from manybody.lattice._arrays import real_matrix, tuples
 from manybody.lattice.base import AbstractLattice, Bonds
 from manybody.lattice.bonds import Rule
 from manybody.lattice.cluster import Matrix

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from manybody import _checks
-from manybody.lattice._arrays import read_only
+from manybody._struct import read_only
 from manybody.lattice.cluster import TOLERANCE, Cells, Matrix, grid, normal_form, numbers, shortest, wrap
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import scipy.spatial
 
 from manybody import _checks
+from manybody._struct import read_only
 from manybody._types import Float, Int
-from manybody.lattice._arrays import read_only
 
 TOLERANCE = 1e-6
 """Relative to the length of a bond: smaller differences of positions do not count."""

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks
+from manybody._struct import read_only
 from manybody._types import Float, Int
-from manybody.lattice._arrays import read_only
 from manybody.lattice.automorphisms import kind_test
 from manybody.symmetry import PermutationGroup
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components
 
 from manybody import _checks
+from manybody._struct import read_only
 from manybody._types import Complex, Int
 from manybody.symmetry import characters, representation
 from manybody.symmetry.words import Layer, layers
@@ -63,7 +64,7 @@ class FiniteGroup(abc.ABC):
     def product_table(self) -> Int[np.ndarray, "order order"]:
         """product_table[a, b] = a b."""
         every = np.arange(self.order)
-        return _locked(self.multiply(every[:, None], every[None, :]).astype(np.int32))
+        return read_only(self.multiply(every[:, None], every[None, :]).astype(np.int32))
 
     @cached_property
     def generators(self) -> Int[np.ndarray, " generators"]:
@@ -73,7 +74,7 @@ class FiniteGroup(abc.ABC):
         while not inside.all():
             found.append(int(np.argmin(inside)))
             inside = self._generated(np.array(found))
-        return _locked(np.array(found, int))
+        return read_only(np.array(found, int))
 
     @cached_property
     def words(self) -> tuple[Layer, ...]:
@@ -87,7 +88,7 @@ class FiniteGroup(abc.ABC):
         while np.any(power):
             orders[power != 0] += 1
             power = np.where(power == 0, 0, self.multiply(power, every))
-        return _locked(orders)
+        return read_only(orders)
 
     @property
     def exponent(self) -> int:
@@ -110,7 +111,7 @@ class FiniteGroup(abc.ABC):
         _, label = connected_components(scipy.sparse.coo_array(links, shape=2 * (self.order,)), directed=False)
         _, first, of, sizes = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
         rank = np.argsort(first)
-        return Classes(_locked(np.argsort(rank)[of]), _locked(first[rank]), _locked(sizes[rank]))
+        return Classes(read_only(np.argsort(rank)[of]), read_only(first[rank]), read_only(sizes[rank]))
 
     # --- representations ---------------------------------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class FiniteGroup(abc.ABC):
         The trivial representation comes first, smaller dimensions before larger ones. Found exactly, by the method of
         Burnside and Dixon, and only then written as complex numbers (`manybody.symmetry.characters`).
         """
-        return _locked(characters.character_table(self))
+        return read_only(characters.character_table(self))
 
     @property
     def n_irreps(self) -> int:
@@ -146,7 +147,7 @@ class FiniteGroup(abc.ABC):
         known = self.__dict__.setdefault("_irreps", {})
         irrep = self._checked_irrep(irrep)
         if irrep not in known:
-            known[irrep] = _locked(representation.matrices(self, self.characters(irrep)))
+            known[irrep] = read_only(representation.matrices(self, self.characters(irrep)))
         return known[irrep]
 
     @property
@@ -237,7 +238,7 @@ class TableGroup(FiniteGroup):
         _checks.require(latin, "product_table", "have every element once in each row and column", "other entries")
         unit = np.array_equal(table[0], every) and np.array_equal(table[:, 0], every)
         _checks.require(unit, "product_table", "have the identity as element 0", table[0].tolist())
-        self._table = _locked(table)
+        self._table = read_only(table)
         g = self.generators  # a (b g) = (a b) g for generators g is enough (Light's test)
         for x in g:
             associative = np.array_equal(table[table[:, x]][:, every], table[:, table[x]])
@@ -255,7 +256,7 @@ class TableGroup(FiniteGroup):
     @cached_property
     def inverse(self) -> Int[np.ndarray, " order"]:
         """Where each row has the identity."""
-        return _locked(np.argmin(self._table, axis=1))
+        return read_only(np.argmin(self._table, axis=1))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TableGroup) and np.array_equal(self._table, other._table)
@@ -273,8 +274,3 @@ def direct_product(a: FiniteGroup, b: FiniteGroup) -> TableGroup:
     _checks.require_type(b, FiniteGroup, "b")
     table = a.product_table[:, None, :, None].astype(int) * b.order + b.product_table[None, :, None, :]
     return TableGroup(table.reshape(2 * (a.order * b.order,)))
-
-
-def _locked(array: np.ndarray) -> np.ndarray:
-    array.setflags(write=False)
-    return array

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks
+from manybody._struct import read_only
 from manybody._types import Bool, Int
 from manybody.symmetry.group import FiniteGroup
 
@@ -112,7 +113,7 @@ class PermutationGroup(FiniteGroup):
         _checks.require(flips.shape == moves.shape[:1], "inverts", f"have shape {moves.shape[:1]}", flips.shape)
         rows = np.array_equal(np.sort(moves, axis=1), np.broadcast_to(np.arange(moves.shape[1]), moves.shape))
         _checks.require(rows, "sites", "have permutations by rows", "a row that is none")
-        self._codes = _locked(_encode(moves, factors, flips))
+        self._codes = read_only(_encode(moves, factors, flips))
         _require_group(self._codes)
 
     @classmethod
@@ -139,7 +140,7 @@ class PermutationGroup(FiniteGroup):
     def _from_codes(cls, codes: np.ndarray) -> PermutationGroup:
         """Of elements that are known to be a group."""
         group = cls.__new__(cls)
-        group._codes = _locked(codes)
+        group._codes = read_only(codes)
         return group
 
     @cached_property
@@ -172,17 +173,17 @@ class PermutationGroup(FiniteGroup):
     @cached_property
     def sites(self) -> Int[np.ndarray, "order sites"]:
         """Where the elements move the sites: site i to sites[g, i]."""
-        return _locked(self._codes[:, :-1] >> 1)
+        return read_only(self._codes[:, :-1] >> 1)
 
     @cached_property
     def signs(self) -> Int[np.ndarray, "order sites"]:
         """Factor that a particle on site i picks up, 1 or -1."""
-        return _locked(1 - 2 * (self._codes[:, :-1] & 1))
+        return read_only(1 - 2 * (self._codes[:, :-1] & 1))
 
     @cached_property
     def inverts(self) -> Bool[np.ndarray, " order"]:
         """Whether the elements invert all levels."""
-        return _locked((self._codes[:, -1] & 1).astype(bool))
+        return read_only((self._codes[:, -1] & 1).astype(bool))
 
     def __getitem__(self, element: int) -> Permutation:
         return Permutation(self.sites[element].tolist(), self.signs[element].tolist(), bool(self.inverts[element]))
@@ -213,7 +214,7 @@ class PermutationGroup(FiniteGroup):
         """The inverse of every element."""
         back = np.argsort(self._codes >> 1, axis=1)
         codes = 2 * back + (np.take_along_axis(self._codes, back, axis=1) & 1)
-        return _locked(self._find(codes[:, self._lookup.base]))
+        return read_only(self._find(codes[:, self._lookup.base]))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PermutationGroup) and np.array_equal(self._codes, other._codes)
@@ -356,8 +357,3 @@ def _require_group(codes: np.ndarray, name: str = "sites") -> None:
             reached = np.unique(np.concatenate([product[new] for product in products]))
             new = reached[~inside[reached]]
             inside[new] = True
-
-
-def _locked(array: np.ndarray) -> np.ndarray:
-    array.setflags(write=False)
-    return array
