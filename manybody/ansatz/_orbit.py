@@ -162,24 +162,36 @@ def is_positive(orbit: Orbit, action: Action | None) -> bool:
 
 
 def log_sum(
-    logs: Inexact[Array, "batch terms"], coefficients: Inexact[Array, "..."], positive: bool
+    logs: Inexact[Array, "batch *terms"], coefficients: Inexact[Array, "..."], positive: bool
 ) -> Inexact[Array, "batch"]:
-    """log sum_a c_a exp(x_a), with coefficients (batch, terms) or (1, terms) that may be 0, negative or complex.
+    """log sum_a c_a exp(x_a) over all axes but the first, with coefficients that may be 0, negative or complex.
 
     Real if the x are real and all coefficients promised to be positive, else complex. What cancels to rounding is
     -inf, with derivative 0.
     """
-    coefficients = jnp.broadcast_to(coefficients, logs.shape)
+    if positive and not jnp.iscomplexobj(logs):
+        return _log_sum_positive(logs, coefficients)
+    axes = tuple(range(1, logs.ndim))
     counts = coefficients != 0
-    top = jnp.max(jnp.where(counts, logs.real, -jnp.inf), axis=-1, keepdims=True)
-    top = jax.lax.stop_gradient(jnp.where(jnp.isneginf(top), jnp.zeros_like(top), top))
+    top = jax.lax.stop_gradient(_finite(jnp.max(jnp.where(counts, logs.real, -jnp.inf), axis=axes, keepdims=True)))
     dtype = np.result_type(coefficients.dtype, logs.dtype)
     factors = jnp.exp(jnp.where(counts, logs - top.astype(logs.dtype), jnp.zeros_like(logs)))
     terms = coefficients.astype(dtype) * factors.astype(dtype)
-    total = jnp.sum(terms, axis=-1)
-    is_zero = jnp.abs(total) <= NOISE * jnp.finfo(dtype).eps * jnp.sum(jnp.abs(terms), axis=-1)
+    total = jnp.sum(terms, axis=axes)
+    is_zero = jnp.abs(total) <= NOISE * jnp.finfo(dtype).eps * jnp.sum(jnp.abs(terms), axis=axes)
     total = jnp.where(is_zero, jnp.ones_like(total), total)
-    log_size = jnp.where(is_zero, -jnp.inf, top[..., 0] + jnp.log(jnp.abs(total)))
-    if positive and not jnp.iscomplexobj(total):
-        return log_size
+    log_size = jnp.where(is_zero, -jnp.inf, top.reshape(-1) + jnp.log(jnp.abs(total)))
     return jax.lax.complex(log_size, jnp.angle(total))
+
+
+def _log_sum_positive(logs: Inexact[Array, "batch *terms"], coefficients: Inexact[Array, "..."]) -> Array:
+    """Nothing can cancel: half the time of the general sum."""
+    axes = tuple(range(1, logs.ndim))
+    top = jax.lax.stop_gradient(_finite(jnp.max(logs, axis=axes, keepdims=True)))
+    total = jnp.sum(coefficients * jnp.exp(logs - top), axis=axes)
+    is_zero = total == 0
+    return jnp.where(is_zero, -jnp.inf, top.reshape(-1) + jnp.log(jnp.where(is_zero, 1, total)))
+
+
+def _finite(top: Array) -> Array:
+    return jnp.where(jnp.isneginf(top), jnp.zeros_like(top), top)

@@ -131,11 +131,11 @@ class GCNN(nn.Module):
             x = x + step if self.residual else step
         seen = orbit(sector, self.row)
         factors = coefficients(seen, acting, flat, x.real.dtype) / self.features[-1]
-        # of those elements that count, features last
-        logs = jnp.moveaxis(x, 1, 0).reshape(len(flat), -1, self.features[-1])
-        logs = logs[:, places.places[seen.elements]].reshape(len(flat), -1)
-        factors = jnp.repeat(factors, self.features[-1], axis=1)
-        return log_sum(logs, factors, is_positive(seen, acting)).reshape(sigma.shape[:-1])
+        logs = jnp.moveaxis(x, 1, 0).reshape(len(flat), -1, self.features[-1])  # in the order of places
+        order = np.argsort(places.places[seen.elements])
+        if len(order) < logs.shape[1]:
+            logs = logs[:, places.places[seen.elements][order]]
+        return log_sum(logs, factors[:, order, None], is_positive(seen, acting)).reshape(sigma.shape[:-1])
 
     @property
     def _full_sector(self) -> Sector:
