@@ -339,10 +339,22 @@ def test_tilted_square_of_ten_sites() -> None:
     assert lowest_on_a_square(lattice) == pytest.approx(expected, rel=0, abs=1e-10)
 
 
+def lowest_of_positive_states(lattice: Lattice) -> float:
+    """With signs by Marshall's rule the ground state is positive everywhere, so in the fully symmetric sector."""
+    operator = heisenberg(Spin(lattice.n_sites, total_sz=0), lattice, marshall=True)
+    return ground_state(operator, sector=Sector(lattice.space_group(), inversion=1), expand=False).energies[0]
+
+
+def test_the_fully_symmetric_sector_with_signs_by_the_rule() -> None:
+    lattice = square([[3, 1], [-1, 3]])
+    assert lowest_of_positive_states(lattice) == pytest.approx(lowest_on_a_square(lattice), rel=0, abs=1e-10)
+
+
 @pytest.mark.slow
-def test_tilted_square_of_26_sites() -> None:
+@pytest.mark.parametrize("lowest", [lowest_on_a_square, lowest_of_positive_states])
+def test_tilted_square_of_26_sites(lowest: Callable[[Lattice], float]) -> None:
     """10 400 600 states, 50 691 of them in the sector; to the digits of QuSpin, there with a momentum and inversion."""
-    assert lowest_on_a_square(square([[5, 1], [-1, 5]])) == pytest.approx(-17.7957557, rel=0, abs=1e-7)
+    assert lowest(square([[5, 1], [-1, 5]])) == pytest.approx(-17.7957557, rel=0, abs=1e-7)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
