@@ -82,11 +82,20 @@ def compare_groups(name, args):
                 turns[tool].append(worker.call("build"))
                 versions[tool] = worker.call("about")["result"]
     found = {tool: replies[-1]["result"] for tool, replies in turns.items()}
-    same = all(found["manybody"][key] == found["netket"][key] for key in ("order", "dimensions"))
-    if not same or max(result["error"] for result in found.values()) > GROUP_BOUND:
-        raise Disagreement(f"The groups are not the same: {found}")
+    check_groups(found)
     tools = {tool: harness.summary(turns[tool]) | {"last": found[tool]} | versions[tool] for tool in turns}
     return {"case": f"group, {name}", "tools": tools, "times": {"build": ratios(turns)}}
+
+
+def check_groups(found):
+    """What the tools found of a group is the same and a group with its representations.
+
+    Raises:
+        Disagreement: if orders or dimensions differ, or the error of matrices is above its bound.
+    """
+    same = all(result[key] == found["manybody"][key] for result in found.values() for key in ("order", "dimensions"))
+    if not same or not all(result["error"] <= GROUP_BOUND for result in found.values()):  # not so for nan
+        raise Disagreement(f"The groups are not the same: {found}")
 
 
 # --- networks ---------------------------------------------------------------------------------------------------------
@@ -105,7 +114,7 @@ def compare_networks(name, args):
             for mode in MODES:
                 tool = f"netket_{mode}"
                 workers[tool] = start(tool, args.netket_python, "netket", {**options, "mode": mode}, args)
-            differences = check(workers, folder)
+            differences = check_networks(workers, folder)
             turns = {what: harness.alternate(workers, what, args.rounds) for what in ("forward", "gradient")}
             tools = {
                 tool: {what: harness.summary(turns[what][tool]) for what in turns}
@@ -120,7 +129,7 @@ def compare_networks(name, args):
     return {"case": f"network, {name}", **size, "differences": differences, "tools": tools, "times": times}
 
 
-def check(workers, folder):
+def check_networks(workers, folder):
     """Differences of log psi and of the length of its derivative.
 
     Raises:

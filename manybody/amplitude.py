@@ -12,10 +12,11 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from manybody._precision import widen
 from manybody._struct import dataclass, static
-from manybody._types import Array, Inexact, Int, Int8, PyTree
+from manybody._types import Array, Float, Inexact, Int, Int8, PyTree
 
 
 @runtime_checkable
@@ -49,6 +50,39 @@ class Amplitude(Protocol):
         accepted: Array,
     ) -> PyTree:
         """The cache after the change where `accepted` (batch,), the old one elsewhere."""
+        ...
+
+
+@runtime_checkable
+class Autoregressive(Protocol):
+    """An amplitude with |psi|^2 = product over positions of p(level here | levels at the positions before).
+
+    Configurations are drawn from it one position after the other, without a chain. A *cache* here is a pytree of arrays
+    with leading axis `draws`: what is needed of the positions before.
+    """
+
+    @property
+    def order(self) -> Int[np.ndarray, "sites"]:
+        """The site at each position."""
+        ...
+
+    def init_draw(self, n_draws: int) -> PyTree:
+        """The cache before the first position."""
+        ...
+
+    def draw_step(
+        self, cache: PyTree, position: Int[Array, ""], levels: Int[Array, "draws"]
+    ) -> tuple[Float[Array, "draws levels"], PyTree]:
+        """One position further.
+
+        Args:
+            cache: of the position before.
+            position: 0, 1, ..., one after the other; may be traced.
+            levels: what was drawn at the position before; at position 0 it means nothing.
+
+        Returns:
+            log p of each level at this position, normalised, -inf for levels that cannot occur; and the next cache.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
 from flax import nnx
 
 from manybody import _checks
@@ -20,6 +21,9 @@ from manybody.amplitude import Amplitude, FullEvaluation
 
 INCREMENTAL = ("init_cache", "log_ratio", "update_cache")
 """A module that has all of these methods is updated, not re-evaluated, when a configuration changes."""
+
+AUTOREGRESSIVE = ("init_draw", "draw_step")
+"""A module that has these methods, and an attribute `order`, can be drawn from site by site."""
 
 
 class Network(abc.ABC):
@@ -39,6 +43,16 @@ class Network(abc.ABC):
         """Whether the module has the methods named in `INCREMENTAL`."""
 
     @property
+    @abc.abstractmethod
+    def is_autoregressive(self) -> bool:
+        """Whether the module has the methods named in `AUTOREGRESSIVE`."""
+
+    @property
+    def order(self) -> Any:
+        """The site at each position, of an autoregressive module."""
+        raise AttributeError(f"{self} is not autoregressive.")
+
+    @property
     def sector(self) -> Any:
         """The symmetry sector, or group, that the module says its states belong to by an attribute `sector`."""
         return None
@@ -49,9 +63,15 @@ class Network(abc.ABC):
 
     def bind(self, params: PyTree, constants: PyTree) -> Amplitude:
         """The amplitude with these parameters."""
+        variables = params, constants
         if self.is_incremental:
-            return IncrementalAmplitude(self, (params, constants))
-        return FullEvaluation(self.apply, (params, constants))
+            kind = DrawableIncremental if self.is_autoregressive else IncrementalAmplitude
+            return kind(self, variables)
+        return (
+            DrawableFull(self.apply, variables, self)
+            if self.is_autoregressive
+            else FullEvaluation(self.apply, variables)
+        )
 
 
 @pytree
@@ -74,6 +94,48 @@ class IncrementalAmplitude:
         return self.network.apply(self.variables, (cache, sites, values, accepted), method="update_cache")
 
 
+class _Drawable:
+    """The methods of `Autoregressive` of a module that has them."""
+
+    network: Network
+
+    @property
+    @abc.abstractmethod
+    def _own(self) -> tuple[PyTree, PyTree]:
+        """Parameters and constants."""
+
+    @property
+    def order(self) -> np.ndarray:
+        return np.asarray(self.network.order)
+
+    def init_draw(self, n_draws: int) -> PyTree:
+        return self.network.apply(self._own, (n_draws,), method="init_draw")
+
+    def draw_step(self, cache: PyTree, position: Array, levels: Array) -> tuple[Array, PyTree]:
+        log_p, cache = self.network.apply(self._own, (cache, position, levels), method="draw_step")
+        return widen(log_p), cache
+
+
+@pytree
+class DrawableIncremental(_Drawable, IncrementalAmplitude):
+    """An autoregressive module with incremental methods."""
+
+    @property
+    def _own(self) -> tuple[PyTree, PyTree]:
+        return self.variables
+
+
+@pytree
+class DrawableFull(_Drawable, FullEvaluation):
+    """An autoregressive module without them."""
+
+    network: Network = static()
+
+    @property
+    def _own(self) -> tuple[PyTree, PyTree]:
+        return self.params
+
+
 @dataclass(frozen=True)
 class LinenNetwork(Network):
     """A flax.linen module; collections other than "params" are constants."""
@@ -94,8 +156,16 @@ class LinenNetwork(Network):
         return getattr(self.module, "sector", None)
 
     @property
+    def order(self) -> Any:
+        return self.module.order
+
+    @property
     def is_incremental(self) -> bool:
-        return all(callable(getattr(self.module, name, None)) for name in INCREMENTAL)
+        return _has(self.module, INCREMENTAL)
+
+    @property
+    def is_autoregressive(self) -> bool:
+        return _has(self.module, AUTOREGRESSIVE)
 
 
 @dataclass(frozen=True)
@@ -115,12 +185,23 @@ class NnxNetwork(Network):
 
     @property
     def sector(self) -> Any:
-        return getattr(nnx.merge(self.graph, *self.first.value), "sector", None)
+        return getattr(self._module, "sector", None)
+
+    @property
+    def order(self) -> Any:
+        return self._module.order
 
     @property
     def is_incremental(self) -> bool:
-        module = nnx.merge(self.graph, *self.first.value)
-        return all(callable(getattr(module, name, None)) for name in INCREMENTAL)
+        return _has(self._module, INCREMENTAL)
+
+    @property
+    def is_autoregressive(self) -> bool:
+        return _has(self._module, AUTOREGRESSIVE)
+
+    @property
+    def _module(self) -> Any:
+        return nnx.merge(self.graph, *self.first.value)
 
 
 @dataclass(frozen=True)
@@ -141,6 +222,14 @@ class FunctionNetwork(Network):
     @property
     def is_incremental(self) -> bool:
         return False
+
+    @property
+    def is_autoregressive(self) -> bool:
+        return False
+
+
+def _has(module: Any, names: tuple[str, ...]) -> bool:
+    return all(callable(getattr(module, name, None)) for name in names)
 
 
 class _ByIdentity:
