@@ -67,11 +67,9 @@ class Network(abc.ABC):
         if self.is_incremental:
             kind = DrawableIncremental if self.is_autoregressive else IncrementalAmplitude
             return kind(self, variables)
-        return (
-            DrawableFull(self.apply, variables, self)
-            if self.is_autoregressive
-            else FullEvaluation(self.apply, variables)
-        )
+        if self.is_autoregressive:
+            return DrawableFull(self.apply, variables, self)
+        return FullEvaluation(self.apply, variables)
 
 
 @pytree
