@@ -53,7 +53,7 @@ class Chain:
         }
 
     def _problem(self):
-        """Operator and sector, with nothing kept from the time before."""
+        """Operator and sector, with nothing of the group and its orbits kept from the time before."""
         for table in (orbits.moves, orbits.representatives, symmetric.action_on, space_group.space_group):
             table.cache_clear()
         lattice = mb.lattice.chain(self.sites)

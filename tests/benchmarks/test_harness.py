@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The harness of the benchmarks, with a workload that only sleeps."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.scripts import BENCHMARKS, load
+
 FAKE = Path(__file__).with_name("fake_tool.py")
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def harness():
-    spec = importlib.util.spec_from_file_location("benchmarks_harness", BENCHMARKS / "harness.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(BENCHMARKS / "harness.py")
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmarks of operators and of exact ground states: their problems, their checks, and our side of them."""
+"""The benchmark of operators: its problems, its check, and our side of it."""
 
-import importlib.util
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from tests.benchmarks.scripts import BENCHMARKS, WORKERS, load
+
 SMALL = {
     "heisenberg": {"extent": 3, "samples": 5},
     "hubbard": {"extent": 2, "electrons": 3, "samples": 6},
@@ -17,26 +15,9 @@ SMALL = {
 }
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    before = sys.path[:]
-    sys.path[:0] = [str(BENCHMARKS), str(path.parent)]  # as where it is started
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
-    return module
-
-
 @pytest.fixture(scope="module")
 def operators():
     return load(BENCHMARKS / "operators.py")
-
-
-@pytest.fixture(scope="module")
-def exact():
-    return load(BENCHMARKS / "exact.py")
 
 
 class Fake:
@@ -93,7 +74,7 @@ def test_our_sums_are_those_of_the_matrix(operators, tmp_path, case, form):
     size = {**SMALL[case], "extent": 2} if case == "heisenberg" else SMALL[case]
     problem = operators.draw_problem(case, **size)
     np.savez(tmp_path / "problem.npz", **problem)
-    tool = load(BENCHMARKS / "workers" / "manybody_operators.py").Connected(case, form, tmp_path / "problem.npz")
+    tool = load(WORKERS / "manybody_operators.py").Connected(case, form, tmp_path / "problem.npz")
     tool.build(1.25)
     tool.check(tmp_path / "answer.npz")
     operator = tool.operator
@@ -107,15 +88,6 @@ def test_our_sums_are_those_of_the_matrix(operators, tmp_path, case, form):
     assert shapes[0][:2] == [size["samples"], slots if form == "configurations" else slots - 1]
     tool.build(1.0)
     np.testing.assert_allclose(1.25 * tool.operator.to_dense(), operator.to_dense(), atol=1e-12)
-
-
-@pytest.mark.parametrize("matrix_free", [False, True])
-def test_our_ground_state_is_that_of_the_matrix(matrix_free):
-    tool = load(BENCHMARKS / "workers" / "manybody_exact.py").Chain(12, matrix_free)
-    assert tool.solve() == pytest.approx(-5.387390917445, abs=1e-10)
-    assert tool.about()["n_states"] == 924
-    assert tool.about()["residual"] < 1e-10
-    assert tool.matrix() > 924
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -141,11 +113,3 @@ def test_tools_must_agree(operators, tmp_path, wrong, sums, n_connections):
 def test_times_are_those_of_one_batch(operators):
     reply = {"result": 4, "wall_s": 1.0, "cpu_s": 2.0, "peak_rss_mb": 7}
     assert operators.per_batch(reply) == {"result": 4, "wall_s": 0.25, "cpu_s": 0.5, "peak_rss_mb": 7}
-
-
-def test_energies_must_agree(exact):
-    tools = {"manybody": {"energy": -1.0}, "netket_jax": {"energy": -1.0}, "quspin": {"energy": -1.0 + 1e-12}}
-    assert exact.check(tools) == {"netket_jax": 0.0, "quspin": pytest.approx(1e-12, rel=1e-3)}
-    for energy in (-1.0 + 1e-9, float("nan")):
-        with pytest.raises(exact.Disagreement, match="do not find the same energy"):
-            exact.check(tools | {"quspin": {"energy": energy}})

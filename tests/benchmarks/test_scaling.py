@@ -1,23 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The formulas of the scaling benchmark, against numbers found by hand, and how it counts messages."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import pytest
 from jax.extend.core import Primitive
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.benchmarks.scripts import BENCHMARKS, WORKERS, load
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +16,12 @@ def model():
 
 @pytest.fixture(scope="module")
 def counting():
-    return load(BENCHMARKS / "workers" / "scaling_messages.py")
+    return load(WORKERS / "scaling_messages.py")
 
 
 @pytest.fixture(scope="module")
 def scaling():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield load(BENCHMARKS / "scaling.py")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    return load(BENCHMARKS / "scaling.py")
 
 
 @pytest.fixture
