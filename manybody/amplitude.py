@@ -54,7 +54,7 @@ class Amplitude(Protocol):
 
 
 @runtime_checkable
-class Autoregressive(Protocol):
+class Autoregressive(Amplitude, Protocol):
     """An amplitude with |psi|^2 = product over positions of p(level here | levels at the positions before).
 
     Configurations are drawn from it one position after the other, without a chain. A *cache* here is a pytree of arrays

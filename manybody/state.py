@@ -88,8 +88,8 @@ class VariationalState:
         _checks.require_type(sampler, Sampler, "sampler")
         network = as_network(ansatz)
         comm = parallel.comm() if comm is None else comm
-        draws = sampler.n_draws(n_samples)
-        sampler.check_workers(comm)
+        sampler.n_local(comm)  # raises an error now if chains do not divide among the workers
+        draws = sampler.n_draws(n_samples, comm)
         chunk_size = None if chunk_size is None else _checks.integer(chunk_size, "chunk_size", minimum=1)
         key = jax.random.key(_checks.integer(seed, "seed")) if not isinstance(seed, jax.Array) else seed
         key_params, key_chains = jax.random.split(key)
@@ -99,6 +99,7 @@ class VariationalState:
             _check_params(params, fresh)
             fresh = params
         _check_output(network, fresh, constants, example)
+        sampler.check_amplitude(network.bind(fresh, constants))
         leaves = (*comm.replicate((fresh, constants)), _start(comm, sampler)(comm.replicate(key_chains)), None)
         _fill(self, leaves, (network, sampler, draws, chunk_size, comm))
 
@@ -151,7 +152,7 @@ class VariationalState:
     @property
     def n_local(self) -> int:
         """Number of samples of one worker."""
-        return self.comm.rows_per_worker(jax.tree.leaves(self.chains)[0]) * self.draws
+        return self.sampler.n_local(self.comm) * self.draws
 
     def __repr__(self) -> str:
         return f"VariationalState({self.network}, {self.n_params} real parameters, {self.n_samples} samples)"

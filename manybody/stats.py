@@ -8,7 +8,8 @@ self-normalised mean, y = n w (x - mean), the variance of the mean is the sum of
 
 and the kinds of samples differ only in the window M:
 
-* independent draws: M = 0;
+* independent draws: M = 0. Where a configuration was drawn several times, or could hardly be missed, G_0 is the sum of
+  noise |y|^2 with a factor below 1 for each (see `Samples.noise`);
 * `MANY_CHAINS` chains or more: all lags. The sum is then the scatter of the chain means, which is unbiased however
   short and correlated the chains are, as long as they are independent and in equilibrium; no G_k is computed;
 * fewer chains: Geyer's initial positive sequence of G. It is pooled over the chains around the *grand* mean, so that
@@ -97,7 +98,11 @@ class Estimate:
 
 
 def estimate(
-    comm: Comm, values: Num[Array, "chains draws"], weight: Float[Array, "chains draws"], kind: str
+    comm: Comm,
+    values: Num[Array, "chains draws"],
+    weight: Float[Array, "chains draws"],
+    kind: str,
+    noise: Float[Array, "chains draws"] | None = None,
 ) -> Estimate:
     """Mean and error bar of samples (per-worker function, see the module for the formula).
 
@@ -119,6 +124,8 @@ def estimate(
         values: local block of the values, real or complex.
         weight: local block of the weights; they sum to 1 over all workers.
         kind: one of `KINDS` (static).
+        noise: what each sample adds to the variance of the mean, in units of weight^2 |value - mean|^2; None for 1
+            ("independent" samples only).
 
     Returns:
         The estimate, the same on all workers and in every layout to rounding.
@@ -145,15 +152,16 @@ def estimate(
     rounding = 16 * float(jnp.finfo(weight.dtype).eps)
     deviation = jnp.where(jnp.abs(deviation) > rounding * jnp.abs(mean), deviation, jnp.zeros_like(deviation))
     n_chains, n_draws = comm.size * values.shape[0], values.shape[1]
-    sums = {"variance": jnp.sum(weight * _abs2(deviation)), "weight2": jnp.sum(weight**2)}
+    factor = jnp.ones_like(weight) if noise is None else noise
+    sums = {"variance": jnp.sum(weight * _abs2(deviation)), "weight2": jnp.sum(factor * weight**2)}
     if kind == "exact":
         variance = comm.psum(sums["variance"])
         nan = jnp.full_like(variance, math.nan)
         return Estimate(mean, jnp.zeros_like(variance), variance, nan, nan, jnp.full_like(variance, math.inf), nan)
     influence = (n_chains * n_draws * weight).astype(values.dtype) * deviation
     # One reduction for all of it: layout only changes the order of these sums.
-    sums = comm.psum(sums | _influence_sums(influence, kind, n_chains))
-    n_kish = 1 / sums["weight2"]
+    sums = comm.psum(sums | _influence_sums(influence, kind, n_chains) | {"power": jnp.sum(factor * _abs2(influence))})
+    n_kish = 1 / jnp.maximum(sums["weight2"], jnp.finfo(weight.dtype).tiny)
     error, tau = _error_and_tau(sums, n_kish, kind, n_chains, n_draws)
     n_effective = n_kish / tau
     if kind == "chain" and n_draws == 1:
@@ -201,7 +209,7 @@ def _is_windowed(kind: str, n_chains: int, n_draws: int) -> bool:
 def _influence_sums(influence: Inexact[Array, "chains draws"], kind: str, n_chains: int) -> dict[str, Array]:
     """What the local chains contribute to the error bar and to R-hat; everything here is a sum over chains."""
     n_draws = influence.shape[1]
-    sums = {"power": jnp.sum(_abs2(influence))}
+    sums: dict[str, Array] = {}
     if kind != "chain":
         return sums
     if _is_windowed(kind, n_chains, n_draws):

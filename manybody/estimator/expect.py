@@ -27,8 +27,8 @@ def expect(comm: Comm, values: Inexact[Array, "samples"], samples: Samples, *, h
     """
     shaped = values.reshape(samples.weight.shape)  # (chains, draws)
     if not (hermitian and jnp.iscomplexobj(shaped)):
-        return estimate(comm, shaped, samples.weight, samples.kind)
-    real = estimate(comm, shaped.real, samples.weight, samples.kind)
+        return estimate(comm, shaped, samples.weight, samples.kind, samples.noise)
+    real = estimate(comm, shaped.real, samples.weight, samples.kind, samples.noise)
     return real.replace(variance=real.variance + comm.psum(jnp.sum(samples.weight * shaped.imag**2)))
 
 

@@ -2,6 +2,9 @@
 """Samplers of |psi|^2 and the moves of their chains."""
 
 from manybody.sampler.base import Sampler, Samples
+from manybody.sampler.counted import Counted
+from manybody.sampler.direct import Direct
+from manybody.sampler.distinct import Distinct
 from manybody.sampler.exact import Exact
 from manybody.sampler.exchange import Exchange
 from manybody.sampler.flips import LocalFlip, MultiFlip
@@ -12,6 +15,9 @@ from manybody.sampler.mixture import Mixture
 from manybody.sampler.move import Move, uniform_index
 
 __all__ = [
+    "Counted",
+    "Direct",
+    "Distinct",
     "Exact",
     "Exchange",
     "Hop",

@@ -26,6 +26,8 @@ class Samples:
         sigma: configurations (chains, draws, sites).
         log_psi: log psi of each (chains, draws), in double precision.
         weight: (chains, draws).
+        noise: what a sample adds to the variance of a mean, in units of weight^2 |deviation|^2 (chains, draws): 1 for
+            one draw, 1/n for n draws of the same configuration, less than 1 for what could hardly be missed. None: 1.
         kind: "chain" (draws of a chain are correlated), "independent", or "exact" (the whole space: no error).
     """
 
@@ -33,6 +35,7 @@ class Samples:
     log_psi: Inexact[Array, "chains draws"]
     weight: Float[Array, "chains draws"]
     kind: Kind = static()
+    noise: Float[Array, "chains draws"] | None = None
 
     @property
     def flat_sigma(self) -> Int8[Array, "samples sites"]:
@@ -47,13 +50,13 @@ class Samples:
 
 def samples_spec(kind: Kind) -> Samples:
     """How `Samples` are laid out over workers."""
-    return Samples(SHARD, SHARD, SHARD, kind)
+    return Samples(SHARD, SHARD, SHARD, kind, SHARD)
 
 
 class Sampler(abc.ABC):
     """Draws samples of |psi|^2; immutable and hashable (a static argument).
 
-    All methods but `check_n_samples` run on every worker, with its block of the chains.
+    `init` and `sample` run on every worker, with its block of the chains; the other methods on the host.
     """
 
     space: DiscreteSpace
@@ -62,16 +65,23 @@ class Sampler(abc.ABC):
     """Whether the state changes from call to call; one that does not need not be saved."""
 
     @abc.abstractmethod
-    def n_draws(self, n_samples: int | None) -> int:
+    def n_local(self, comm: Comm) -> int:
+        """Number of chains of one worker: the leading axis of its samples.
+
+        Raises:
+            ValueError: if the chains do not divide evenly among the workers.
+        """
+
+    @abc.abstractmethod
+    def n_draws(self, n_samples: int | None, comm: Comm) -> int:
         """Draws per chain that make `n_samples` samples in all.
 
         Raises:
             ValueError: if no number of draws does.
         """
 
-    @abc.abstractmethod
-    def check_workers(self, comm: Comm) -> None:
-        """Raise `ValueError` if the chains do not divide evenly among the workers."""
+    def check_amplitude(self, amplitude: Amplitude) -> None:  # noqa: B027  (most samplers take all)
+        """Raise `TypeError` or `ValueError` if wave functions like this one cannot be sampled."""
 
     @abc.abstractmethod
     def init(self, comm: Comm, key: PRNGKey) -> PyTree:

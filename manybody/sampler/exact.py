@@ -52,20 +52,21 @@ class Exact(Sampler):
             self.space.n_states,
         )
 
-    def n_draws(self, n_samples: int | None) -> int:
+    def n_local(self, comm: Comm) -> int:
+        """Blocks are filled up, so any number of workers will do."""
+        return -(-self.space.n_states // comm.size)
+
+    def n_draws(self, n_samples: int | None, comm: Comm) -> int:
+        del comm
         _checks.require(
             n_samples is None, "n_samples", "be None for the exact sampler (it takes all states)", n_samples
         )
         return 1
 
-    def check_workers(self, comm: Comm) -> None:
-        """Any number of workers will do: blocks are filled up."""
-
     def init(self, comm: Comm, key: PRNGKey) -> ExactState:
         del key
         n_states = self.space.n_states
-        n_local = -(-n_states // comm.size)
-        index = comm.global_index(n_local)
+        index = comm.global_index(self.n_local(comm))
         states = jnp.asarray(self.space.all_states())
         return ExactState(states[jnp.minimum(index, n_states - 1)], index < n_states)
 

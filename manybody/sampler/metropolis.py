@@ -91,7 +91,11 @@ class Metropolis(Sampler):
         numbers = f"n_chains={self.n_chains}, sweep_size={self.sweep_size}, n_burn_in={self.n_burn_in}"
         return f"Metropolis({self.space}, {self.move}, {numbers}{start})"
 
-    def n_draws(self, n_samples: int | None) -> int:
+    def n_local(self, comm: Comm) -> int:
+        return comm.local_count(self.n_chains, "n_chains")
+
+    def n_draws(self, n_samples: int | None, comm: Comm) -> int:
+        del comm
         if n_samples is None:
             return 1
         n = _checks.integer(n_samples, "n_samples", minimum=1)
@@ -102,11 +106,8 @@ class Metropolis(Sampler):
         )
         return n // self.n_chains
 
-    def check_workers(self, comm: Comm) -> None:
-        comm.local_count(self.n_chains, "n_chains")
-
     def init(self, comm: Comm, key: PRNGKey) -> ChainState:
-        n_local = comm.local_count(self.n_chains, "n_chains")
+        n_local = self.n_local(comm)
         key_start, key_next = jax.random.split(key)
         if isinstance(self.initial, FrozenArray):
             every = jnp.broadcast_to(jnp.asarray(self.initial.array), (self.n_chains, self.space.size))

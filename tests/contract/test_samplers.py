@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The laws of every sampler: what it draws is distributed as |psi|^2, the same on any number of workers."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ import scipy.stats
 from manybody import lattice
 from manybody.hilbert import Qubit, Spin
 from manybody.parallel import REPLICATED, Comm, mesh_comm
-from manybody.sampler import Exact, Exchange, LocalFlip, Metropolis, Mixture, MultiFlip
+from manybody.sampler import Counted, Direct, Distinct, Exact, Exchange, LocalFlip, Metropolis, Mixture, MultiFlip
 from manybody.sampler.base import samples_spec
 from tests.contract.test_moves import MIXED, MIXED_SUM, TRIPLES, WITHIN, Levels, Raise, UserFlip
 from tests.exact_formulas import QUICK
@@ -103,9 +105,9 @@ def test_exact_weights(space, n_workers):
 
 
 def test_exact_takes_no_number_of_samples():
-    assert Exact(Spin(4)).n_draws(None) == 1
+    assert Exact(Spin(4)).n_draws(None, Comm()) == 1
     with pytest.raises(ValueError, match="`n_samples` must be None for the exact sampler"):
-        Exact(Spin(4)).n_draws(16)
+        Exact(Spin(4)).n_draws(16, Comm())
     with pytest.raises(ValueError, match="at most 2\\^24 states"):
         Exact(Spin(25))
     with pytest.raises(TypeError, match="`space` must be a DiscreteSpace"):
@@ -155,13 +157,12 @@ def test_same_chains_on_any_number_of_workers(sampler):
         np.testing.assert_allclose(one[2]["acceptance"], several[2]["acceptance"], rtol=1e-14)
 
 
-@pytest.mark.parametrize("sampler", [*SAMPLERS.values(), Exact(Spin(3))])
+@pytest.mark.parametrize(
+    "sampler", [*SAMPLERS.values(), Exact(Spin(3)), Direct(Spin(3)), Distinct(Spin(3), 2), Counted(Spin(3), 100)]
+)
 def test_samplers_are_static(sampler):
-    twin = (
-        Exact(Spin(3))
-        if isinstance(sampler, Exact)
-        else Metropolis(sampler.space, sampler.move, sampler.n_chains, sampler.sweep_size, sampler.n_burn_in)
-    )
+    twin = copy.deepcopy(sampler)
+    assert twin is not sampler
     assert twin == sampler
     assert hash(twin) == hash(sampler)
     assert sampler != Metropolis(Spin(4, s=1), SAMPLERS["mixture"].move, n_chains=9)

@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from manybody._struct import dataclass as pytree
+from manybody._struct import static
 from manybody.amplitude import FullEvaluation, apply_change, where_accepted
+from manybody.hilbert import DiscreteSpace
 from manybody.parallel import Comm
 from tests.exact_formulas import QUICK
 
@@ -40,6 +43,44 @@ def draw(sampler, amplitude, n_draws, *, seed=0, n_calls=1, comm=None):
         return samples, info
 
     return jax.jit(run, compiler_options=QUICK)(jax.random.key(seed))
+
+
+@pytree
+class DrawnTable(FullEvaluation):
+    """The amplitude with log psi by a table, normalised; its conditionals are sums over the table.
+
+    Sites are drawn from the last one to the first one. What cannot be reached has log p nan, which nobody may look at.
+    """
+
+    space: DiscreteSpace = static()
+
+    @property
+    def order(self):
+        return np.arange(self.space.size)[::-1]
+
+    def init_draw(self, n_draws):
+        return jnp.full((n_draws, self.space.size), -1, jnp.int32)
+
+    def draw_step(self, cache, position, levels):
+        site = self.space.size - 1 - position
+        cache = jnp.where(position > 0, cache.at[:, (site + 1) % self.space.size].set(levels), cache)
+        every = jnp.asarray(self.space.to_levels(self.space.all_states()), jnp.int32)
+        fits = jnp.all(
+            (cache[:, None] == every[None].astype(cache.dtype)) | (cache[:, None] < 0), axis=2
+        )  # (draws, states)
+        n_levels = max(self.space.local_dimensions)
+        p = jnp.exp(2 * self.log_psi(self.space.all_states()).real)
+        sums = jnp.where(fits, p[None], 0.0) @ (
+            every[:, site, None] == jnp.arange(n_levels, dtype=jnp.int32)[None]
+        ).astype(p.dtype)
+        return jnp.log(sums / sums.sum(axis=1, keepdims=True)), cache
+
+
+def drawn_table(space, log_psi):
+    """The amplitude with these log psi (n_states,) less a constant, from which configurations can be drawn."""
+    log_psi = log_psi - np.log(np.sum(np.exp(2 * np.real(log_psi)))) / 2
+    plain = table(space, log_psi)
+    return DrawnTable(plain.apply, plain.params, space)
 
 
 CALLS = collections.Counter()

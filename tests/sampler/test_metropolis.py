@@ -126,17 +126,17 @@ def test_bad_arguments(arguments, error, message):
 
 def test_numbers_that_do_not_divide():
     sampler = Metropolis(SPACE, LocalFlip(), n_chains=12)
-    assert sampler.n_draws(48) == 4
-    assert sampler.n_draws(None) == 1
+    assert sampler.n_draws(48, Comm()) == 4
+    assert sampler.n_draws(None, Comm()) == 1
     with pytest.raises(
         ValueError, match=r"`n_samples` must be a multiple of n_chains \(12\), got 50. Nearest: 48 or 60"
     ):
-        sampler.n_draws(50)
+        sampler.n_draws(50, Comm())
     with pytest.raises(ValueError, match=r"got 5. Nearest: 12\."):
-        sampler.n_draws(5)
-    sampler.check_workers(mesh_comm(jax.devices()[:4]))
+        sampler.n_draws(5, Comm())
+    assert sampler.n_local(mesh_comm(jax.devices()[:4])) == 3
     with pytest.raises(ValueError, match=r"`n_chains` must be a multiple of the number of workers \(4\), got 10"):
-        Metropolis(SPACE, LocalFlip(), n_chains=10).check_workers(mesh_comm(jax.devices()[:4]))
+        Metropolis(SPACE, LocalFlip(), n_chains=10).n_local(mesh_comm(jax.devices()[:4]))
 
 
 def test_acceptance_of_every_kind_of_move():

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the samplers share that draw from an autoregressive wave function, site by site."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from manybody import _checks
+from manybody._struct import dataclass
+from manybody._types import Array, Float, Inexact, Int, Int8, PRNGKey
+from manybody.amplitude import Amplitude, Autoregressive
+from manybody.hilbert import DiscreteSpace
+from manybody.parallel import REPLICATED, Comm
+from manybody.sampler.base import Sampler
+
+
+@dataclass
+class DrawState:
+    """Randomness of the next call."""
+
+    key: PRNGKey
+
+
+class Drawing(Sampler):
+    """A sampler without chains: nothing but randomness is kept from call to call."""
+
+    kind = "independent"
+
+    def check_amplitude(self, amplitude: Amplitude) -> None:
+        drawable(self.space, amplitude)
+
+    def init(self, comm: Comm, key: PRNGKey) -> DrawState:
+        del comm
+        return DrawState(key)
+
+    @property
+    def state_spec(self) -> DrawState:
+        return DrawState(REPLICATED)
+
+    @property
+    def info_spec(self) -> dict:
+        return {}
+
+
+class Trees(Drawing):
+    """One that grows trees of beginnings, `n_trees` on all workers together, each with as many leaves."""
+
+    n_trees: int
+
+    def n_local(self, comm: Comm) -> int:
+        return comm.local_count(self.n_trees, "n_trees")
+
+    def n_draws(self, n_samples: int | None, comm: Comm) -> int:
+        del comm
+        n = _checks.integer(n_samples, "n_samples", minimum=1)
+        _checks.require(n % self.n_trees == 0, "n_samples", f"be a multiple of n_trees ({self.n_trees})", n)
+        return n // self.n_trees
+
+
+def drawable(space: DiscreteSpace, amplitude: Amplitude) -> Autoregressive:
+    """The amplitude, of which it is known now that configurations of `space` can be drawn from it.
+
+    Raises:
+        TypeError: if it is not autoregressive.
+        ValueError: if it has other sites or levels.
+    """
+    if not isinstance(amplitude, Autoregressive):
+        must = "be autoregressive (have the methods `init_draw` and `draw_step`, and `order`)"
+        raise TypeError(_checks.requirement("ansatz", must, type(amplitude).__name__, "Sample it with `Metropolis`."))
+    n_sites, n_levels = space.size, max(space.local_dimensions)
+    _checks.require(len(amplitude.order) == n_sites, "ansatz", f"have {n_sites} sites", len(amplitude.order))
+    log_p, _ = jax.eval_shape(_one_step, amplitude)
+    _checks.require(log_p.shape == (1, n_levels), "ansatz", f"have {n_levels} levels, like {space}", log_p.shape[1])
+    return amplitude
+
+
+def _one_step(amplitude: Autoregressive) -> tuple:
+    return amplitude.draw_step(amplitude.init_draw(1), jnp.int32(0), jnp.zeros(1, jnp.int32))
+
+
+def in_place(
+    space: DiscreteSpace, amplitude: Autoregressive, levels: Int[Array, "draws positions"]
+) -> Int8[Array, "draws sites"]:
+    """Configurations from the levels at the positions."""
+    sites = jnp.zeros_like(levels).at[:, jnp.asarray(amplitude.order)].set(levels)
+    return jnp.asarray(space.from_levels(sites))
+
+
+def stand_ins(
+    sigma: Int8[Array, "draws sites"], log_psi: Inexact[Array, "draws"], weight: Float[Array, "draws"]
+) -> tuple[Int8[Array, "draws sites"], Inexact[Array, "draws"]]:
+    """Rows of weight zero replaced by the one of the largest weight, where ratios of amplitudes exist."""
+    best = jnp.argmax(weight)
+    return jnp.where(weight[:, None] > 0, sigma, sigma[best][None]), jnp.where(weight > 0, log_psi, log_psi[best])
