@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from manybody import _checks
 from manybody._types import Array, Inexact, Int8
@@ -21,6 +22,7 @@ from manybody.ansatz._orbit import (
     orbit,
     tables,
 )
+from manybody.hilbert import DiscreteSpace
 from manybody.parallel.chunk import map_rows
 from manybody.symmetry import PermutationGroup, Sector, action_on
 
@@ -113,3 +115,13 @@ class Symmetrised(nn.Module):
     def _projection(self) -> tuple[Sector, int, Sector | None]:
         """The arguments of `orbit`."""
         return as_sector(self.sector), self.row, None if self.cosets is None else as_sector(self.cosets)
+
+
+def spin_inversion(ansatz: nn.Module, space: DiscreteSpace, parity: int = 1) -> Symmetrised:
+    """The wave function, made even (`parity` 1) or odd (-1) under the inversion of all levels.
+
+    Raises:
+        ValueError: if `parity` is neither, or the space is not its own image.
+    """
+    identity = PermutationGroup(np.arange(space.size)[None])
+    return Symmetrised(ansatz, Sector(identity, inversion=parity), space)

@@ -17,6 +17,7 @@ import pytest
 from manybody._types import Array, PyTree
 from manybody.ansatz import GCNN, MLP, RBM, Jastrow, MeanField, Symmetrised
 from manybody.ansatz._numerics import scaled_normal
+from manybody.ansatz.composition import ModulusPhase, Product, Sum
 from manybody.hilbert import Spin
 from manybody.lattice import chain
 from manybody.parallel import REPLICATED, SHARD
@@ -92,6 +93,10 @@ ANSATZES = {
     "mlp": Case(lambda t: MLP(hidden=(7, 5), param_dtype=t)),
     "mlp-phase-spin-1": Case(lambda t: MLP(hidden=(8,), separate_phase=True, param_dtype=t), ONE, is_complex=True),
     "mlp-complex-qubit": complex_case(lambda t: MLP((6, 4), jnp.tanh, param_dtype=t), QUBIT, large=1.0),
+    "product": complex_case(lambda t: Product((Jastrow(param_dtype=t), RBM(param_dtype=t), MeanField(param_dtype=t)))),
+    "sum": Case(lambda t: Sum((RBM(param_dtype=t), Jastrow(param_dtype=t)), t, scaled_normal(0.5))),
+    "sum-complex": complex_case(lambda t: Sum((RBM(param_dtype=t), MeanField(param_dtype=t)), t), ONE),
+    "modulus-phase": Case(lambda t: ModulusPhase(RBM(param_dtype=t), MLP((5,), param_dtype=t)), QUBIT, is_complex=True),
 }
 
 
