@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from manybody import _checks
 from manybody._struct import dataclass
@@ -16,6 +15,7 @@ from manybody._types import Array, Bool, Complex, Int, Int8
 from manybody.amplitude import apply_change, where_accepted
 from manybody.hilbert import DiscreteSpace
 from manybody.lattice import AbstractLattice
+from manybody.lattice.base import as_sublattices
 
 
 @dataclass
@@ -55,11 +55,7 @@ class MarshallSign(nn.Module):
 
     def __post_init__(self) -> None:
         _checks.require_type(self.space, DiscreteSpace, "space")
-        colours = self.sublattice
-        colours = np.asarray(colours.sublattices() if isinstance(colours, AbstractLattice) else colours)
-        size = self.space.size
-        good = colours.shape == (size,) and set(np.unique(colours).tolist()) <= {0, 1}
-        _checks.require(good, "sublattice", f"give 0 or 1 for each of the {size} sites", colours.tolist())
+        colours = as_sublattices(self.sublattice, self.space.size)
         if not isinstance(self.sublattice, AbstractLattice):
             self.sublattice = tuple(colours.tolist())
         super().__post_init__()
@@ -90,6 +86,5 @@ class MarshallSign(nn.Module):
 
     def _odd(self, sigma: Int8[Array, "*batch sites"]) -> Int[Array, "*batch sites"]:
         """Levels of the sublattice, 0 elsewhere."""
-        given = self.sublattice
-        colours = np.asarray(given.sublattices() if isinstance(given, AbstractLattice) else given)
+        colours = as_sublattices(self.sublattice, self.space.size)
         return jnp.where(jnp.asarray(colours == 1), jnp.asarray(self.space.to_levels(sigma)), 0)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from manybody import _checks
 from manybody.lattice import AbstractLattice
+from manybody.lattice.base import as_sublattices
 from manybody.operator import DiscreteOperator
 
 
@@ -25,9 +25,6 @@ def marshall(operator: DiscreteOperator, sublattice: AbstractLattice | Sequence[
     Raises:
         ValueError: if the lattice is not bipartite, or the numbers do not fit the space.
     """
-    colours = np.asarray(sublattice.sublattices() if isinstance(sublattice, AbstractLattice) else sublattice)
-    size = operator.space.size
-    good = colours.shape == (size,) and set(np.unique(colours).tolist()) <= {0, 1}
-    _checks.require(good, "sublattice", f"give 0 or 1 for each of the {size} sites", colours.tolist())
+    colours = as_sublattices(sublattice, operator.space.size)
     sites = np.flatnonzero(colours == 1).tolist()
     return operator.replace(terms=operator.terms.conjugate_signs(sites))

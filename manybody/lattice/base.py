@@ -308,3 +308,15 @@ def _checked_kinds(kinds: Sequence[str] | None) -> tuple[str, ...] | None:
     listed = not isinstance(kinds, str) and len(kinds) > 0
     _checks.require(listed, "kinds", "be a sequence of bond kinds", repr(kinds))
     return tuple(kinds)
+
+
+def as_sublattices(given: AbstractLattice | Sequence[int], n_sites: int) -> Int[np.ndarray, "sites"]:
+    """The sublattice, 0 or 1, of every site, of a bipartite lattice or as it is given.
+
+    Raises:
+        ValueError: if the lattice is not bipartite, or there are other numbers or more or fewer of them.
+    """
+    colours = np.asarray(given.sublattices() if isinstance(given, AbstractLattice) else given)
+    good = colours.shape == (n_sites,) and set(np.unique(colours).tolist()) <= {0, 1}
+    _checks.require(good, "sublattice", f"give 0 or 1 for each of the {n_sites} sites", colours.tolist())
+    return colours
