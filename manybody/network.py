@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+import fnmatch
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
+import jax
 import numpy as np
 from flax import nnx
 
@@ -224,6 +226,83 @@ class FunctionNetwork(Network):
     @property
     def is_autoregressive(self) -> bool:
         return False
+
+
+@dataclass(frozen=True)
+class FrozenNetwork(Network):
+    """A network some of whose parameters are constants.
+
+    The trees of both keep their structure, with None in the place of what the other one holds.
+    """
+
+    inner: Network
+    frozen: tuple[str, ...]
+
+    def init(self, key: PRNGKey, sigma: Array) -> tuple[PyTree, PyTree]:
+        params, constants = self.inner.init(key, sigma)
+        return self.parted(params, constants)
+
+    def apply(self, variables: tuple[PyTree, PyTree], sigma: Any, *, method: str | None = None) -> Any:
+        return self.inner.apply(self.whole(*variables), sigma, method=method)
+
+    def parted(self, params: PyTree, constants: PyTree) -> tuple[PyTree, PyTree]:
+        """What is optimised, and what is not, of the parameters and constants of the inner network."""
+        fixed = jax.tree.map(lambda name: name in self.frozen, parameter_names(params))
+        free = jax.tree.map(lambda x, is_fixed: None if is_fixed else x, params, fixed)
+        held = jax.tree.map(lambda x, is_fixed: x if is_fixed else None, params, fixed)
+        return free, (held, constants)
+
+    def whole(self, params: PyTree, constants: PyTree) -> tuple[PyTree, PyTree]:
+        """The parameters and constants of the inner network."""
+        held, inner = constants
+        return jax.tree.map(lambda x, y: y if x is None else x, params, held, is_leaf=lambda x: x is None), inner
+
+    @property
+    def order(self) -> Any:
+        return self.inner.order
+
+    @property
+    def sector(self) -> Any:
+        return self.inner.sector
+
+    @property
+    def is_incremental(self) -> bool:
+        return self.inner.is_incremental
+
+    @property
+    def is_autoregressive(self) -> bool:
+        return self.inner.is_autoregressive
+
+
+def parameter_names(params: PyTree) -> PyTree:
+    """A tree like the parameters, of their names: "hidden/kernel"."""
+
+    def name(path: Any, _: Any) -> str:
+        return jax.tree_util.keystr(path, simple=True, separator="/")
+
+    return jax.tree_util.tree_map_with_path(name, params)
+
+
+def freeze(network: Network, params: PyTree, patterns: Sequence[str]) -> FrozenNetwork:
+    """The network with those parameters constant whose name, or the beginning of it up to a "/", fits a pattern.
+
+    Raises:
+        ValueError: if a pattern fits nothing, or nothing would be left.
+    """
+    names = jax.tree.leaves(parameter_names(params))
+    chosen = set()
+    for pattern in patterns:
+        fits = {name for name in names if any(fnmatch.fnmatchcase(part, pattern) for part in _beginnings(name))}
+        _checks.require(bool(fits), "patterns", f"name parameters ({', '.join(names)})", pattern)
+        chosen |= fits
+    _checks.require(len(chosen) < len(names), "patterns", "leave a parameter to be optimised", tuple(patterns))
+    already, inner = (network.frozen, network.inner) if isinstance(network, FrozenNetwork) else ((), network)
+    return FrozenNetwork(inner, tuple(sorted({*already, *chosen})))
+
+
+def _beginnings(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def _has(module: Any, names: tuple[str, ...]) -> bool:

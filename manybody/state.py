@@ -27,7 +27,7 @@ from manybody.estimator import (
 )
 from manybody.hilbert import DiscreteSpace
 from manybody.io import load_tree, save_tree
-from manybody.network import Network, as_network
+from manybody.network import FrozenNetwork, Network, as_network, freeze
 from manybody.operator import CompiledOperator, DiscreteOperator, Operator
 from manybody.parallel import REPLICATED, SHARD, Comm
 from manybody.parallel.chunk import map_rows
@@ -131,6 +131,27 @@ class VariationalState:
             changes["samples"] = None
         values = {name: changes.get(name, getattr(self, name)) for name in (*_LEAVES, *_STATIC)}
         return self.tree_unflatten(tuple(values[n] for n in _STATIC), [values[n] for n in _LEAVES])
+
+    def freeze(self, *patterns: str) -> VariationalState:
+        """This state, with some of its parameters constant from now on: they keep their values and have no force.
+
+        Args:
+            *patterns: names of parameters or of groups of them, "hidden" or "layers_0/kernel"; `*` stands for anything.
+
+        Raises:
+            ValueError: if a pattern fits nothing, or no parameter is left.
+        """
+        network = freeze(self.network, self.params, patterns)
+        thawed = self.thaw()
+        params, constants = network.parted(thawed.params, thawed.constants)
+        return self.replace(network=network, params=params, constants=constants, samples=self.samples)
+
+    def thaw(self) -> VariationalState:
+        """This state, with nothing frozen."""
+        if not isinstance(self.network, FrozenNetwork):
+            return self
+        params, constants = self.network.whole(self.params, self.constants)
+        return self.replace(network=self.network.inner, params=params, constants=constants, samples=self.samples)
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
