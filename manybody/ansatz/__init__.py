@@ -10,11 +10,13 @@ from manybody.ansatz.mlp import MLP
 from manybody.ansatz.rbm import RBM
 from manybody.ansatz.resnet import ResNet
 from manybody.ansatz.symmetrised import Symmetrised
+from manybody.ansatz.tensor import MPS
 from manybody.ansatz.vit import ViT
 
 __all__ = [
     "GCNN",
     "MLP",
+    "MPS",
     "RBM",
     "GraphNetwork",
     "Jastrow",
