@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from manybody import _checks, parallel
+from manybody import _checks, parallel, transfer
 from manybody._types import Array, Inexact, Int8, PyTree
 from manybody.estimator import (
     buffer_size,
@@ -27,7 +28,8 @@ from manybody.estimator import (
 )
 from manybody.hilbert import DiscreteSpace
 from manybody.io import load_tree, save_tree
-from manybody.network import FrozenNetwork, Network, as_network, freeze
+from manybody.lattice import AbstractLattice
+from manybody.network import FrozenNetwork, LinenNetwork, Network, as_network, freeze
 from manybody.operator import CompiledOperator, DiscreteOperator, Operator
 from manybody.parallel import REPLICATED, SHARD, Comm
 from manybody.parallel.chunk import map_rows
@@ -152,6 +154,56 @@ class VariationalState:
             return self
         params, constants = self.network.whole(self.params, self.constants)
         return self.replace(network=self.network.inner, params=params, constants=constants, samples=self.samples)
+
+    def transfer(
+        self,
+        lattice: AbstractLattice | None = None,
+        *,
+        ansatz: Any = None,
+        space: DiscreteSpace | None = None,
+        sampler: Sampler | None = None,
+        n_samples: int | None = None,
+        noise: float = 0.0,
+        seed: int | Array = 0,
+    ) -> VariationalState:
+        """A state of a larger problem, or of a wider ansatz, that starts from these parameters.
+
+        Parameters that both have are taken over; of arrays of different shapes the part that both have. So a network
+        whose weights do not know the size of the lattice carries over as it is, and a wider one begins with the units
+        of the narrower one (or, narrower, with some of them).
+
+        Args:
+            lattice: the other lattice; an ansatz, a space and moves that know the present one are made anew for it.
+            ansatz: flax.linen module for the other problem, instead.
+            space: its space; by default one of the same kind and density.
+            sampler: its sampler; by default one of the same kind.
+            n_samples: number of samples; by default the present one.
+            noise: what is new is drawn, and multiplied by this. At 0 new units of a wide layer may never be used: try
+                0.1.
+            seed: for what is drawn, and the chains.
+
+        Raises:
+            TypeError: if the ansatz is no flax.linen module.
+            ValueError: if neither lattice nor ansatz is given, or ansatz, space or sampler cannot be made anew and must
+                be given.
+        """
+        own = self.thaw()
+        if not isinstance(own.network, LinenNetwork):
+            raise TypeError(_checks.requirement("state", "have a flax.linen module", own.network))
+        cure = "Give `lattice` or `ansatz`."
+        _checks.require(lattice is not None or ansatz is not None, "lattice", "be given", None, cure)
+        noise = _checks.positive(noise, "noise", strict=False)
+        source = own.network.module
+        if lattice is not None and (ansatz is None or sampler is None):
+            old = transfer.lattice_of(source)
+            space = transfer.scaled(self.space, Fraction(lattice.n_sites, old.n_sites)) if space is None else space
+            ansatz = transfer.on_lattice(source, lattice, space) if ansatz is None else ansatz
+            sampler = transfer.on_space(self.sampler, space, old, lattice) if sampler is None else sampler
+        sampler = self.sampler if sampler is None else sampler
+        n_samples = self.n_samples if n_samples is None and sampler.kind != "exact" else n_samples
+        new = VariationalState(ansatz, sampler, n_samples, seed=seed, chunk_size=self.chunk_size, comm=self.comm)
+        params = transfer.carried(source, own.params, ansatz, new.params, noise)
+        return new.replace(params=self.comm.replicate(params))
 
     # --- facts -------------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ FLOORS = (
     ("lattice", "operator"),
     ("hamiltonian", "ansatz", "sampler", "exact"),
     ("estimator",),
+    ("transfer",),
     ("state",),
     ("sr", "observables"),
     ("driver",),
