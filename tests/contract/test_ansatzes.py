@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from manybody._types import Array, PyTree
-from manybody.ansatz import GCNN, MLP, RBM, Jastrow, MeanField, Symmetrised
+from manybody.ansatz import GCNN, MLP, MPS, RBM, Jastrow, MeanField, Symmetrised
 from manybody.ansatz._numerics import scaled_normal
 from manybody.ansatz.composition import ModulusPhase, Product, Sum
 from manybody.hilbert import Spin
@@ -97,6 +97,35 @@ ANSATZES = {
     "sum": Case(lambda t: Sum((RBM(param_dtype=t), Jastrow(param_dtype=t)), t, scaled_normal(0.5))),
     "sum-complex": complex_case(lambda t: Sum((RBM(param_dtype=t), MeanField(param_dtype=t)), t), ONE),
     "modulus-phase": Case(lambda t: ModulusPhase(RBM(param_dtype=t), MLP((5,), param_dtype=t)), QUBIT, is_complex=True),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorCase(Case):
+    """Tensors near identities, of which the rest is scaled: zeros would be no state. Real ones may have any sign."""
+
+    n_sites: int | None = N_SITES
+
+    @property
+    def result_dtype(self) -> str:
+        return "complex64" if self.param_dtype in SINGLE.values() else "complex128"
+
+    def variables(self, scale: float = 1.0, n_sites: int = N_SITES) -> PyTree:
+        def scaled(x: np.ndarray) -> np.ndarray:
+            identity = np.eye(x.shape[1], x.shape[3], dtype=x.dtype)[:, None, :]
+            return identity + scale * (x - identity)
+
+        return jax.tree.map(scaled, initialise(self, n_sites))
+
+
+ANSATZES |= {
+    "mps": TensorCase(lambda t, n: MPS(Spin(n), 4, param_dtype=t)),
+    "mps-ring-complex-spin-1": TensorCase(
+        lambda t, n: MPS(Spin(n, s=1), 3, periodic=True, param_dtype=t), ONE, "complex128", is_complex=True
+    ),
+    "mps-ring-of-one-tensor": TensorCase(
+        lambda t, n: MPS(Spin(n), 3, periodic=True, translation_invariant=True, param_dtype=t)
+    ),
 }
 
 

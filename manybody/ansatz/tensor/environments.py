@@ -7,8 +7,11 @@ the first site: 1 if the boundaries are open, so that products from an end are v
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from manybody._struct import dataclass
 from manybody._types import Array, Complex, Float, Inexact, Int
@@ -42,7 +45,7 @@ def times_chosen(
     faster than a matrix of its own for each member of the batch.
     """
     n_levels, size, _ = tensor.shape
-    is_level = level[:, None] == jnp.arange(n_levels, dtype=level.dtype)  # (batch, levels)
+    is_level = level[:, None] == jnp.arange(n_levels, dtype=level.dtype)[None]  # (batch, levels)
     beside = jnp.where(is_level[:, None, :, None], value[:, :, None, :], jnp.zeros_like(value[:, :, None, :]))
     return (beside.reshape(-1, n_levels * size) @ tensor.reshape(-1, size)).reshape(value.shape)
 
@@ -63,7 +66,7 @@ def environments(
 ) -> tuple[Complex[Array, "batch"], Scaled, Scaled]:
     """log psi, and the products before and behind each site (batch, sites, K, D), the latter transposed."""
     both = jnp.stack([tensors, jnp.swapaxes(tensors, -1, -2)[::-1]]), jnp.stack([levels, levels[:, ::-1]])
-    ends, seen = jax.vmap(lambda *sweep: products(*sweep, n_rows))(*both)  # in one loop
+    ends, seen = jax.vmap(functools.partial(products, n_rows=n_rows))(*both)  # in one loop
     before = jax.tree.map(lambda x: jnp.swapaxes(x[0], 0, 1), seen)
     behind = jax.tree.map(lambda x: jnp.swapaxes(x[1, ::-1], 0, 1), seen)
     return log_trace(jax.tree.map(lambda x: x[0], ends)), before, behind
@@ -141,7 +144,7 @@ def _nothing(tensors: Array, levels: Array, n_rows: int) -> Scaled:
     """The product of no matrices (batch, K, D), as varying between workers as the products will be."""
     zeros = jnp.zeros_like(levels[:, 0], tensors.real.dtype) + _zero(tensors).real
     edge = jnp.eye(n_rows, tensors.shape[-1], dtype=tensors.dtype)
-    return Scaled(edge + zeros[:, None, None].astype(tensors.dtype), zeros)
+    return Scaled(edge[None] + zeros[:, None, None].astype(tensors.dtype), zeros)
 
 
 def _zero(tensors: Array) -> Array:
@@ -156,7 +159,7 @@ def _at(environment: Scaled, site: Int[Array, "batch"]) -> Scaled:
 
 def _log(psi: Inexact[Array, "*batch"], log_scale: Float[Array, "*batch"]) -> Complex[Array, "*batch"]:
     """log(psi exp(log_scale)); -inf with derivative zero where psi vanishes."""
-    dtype = jnp.promote_types(psi.dtype, jnp.complex64)
+    dtype = np.result_type(psi.dtype, np.complex64)
     vanishes = psi == 0
     log = jnp.log(jnp.where(vanishes, jnp.ones_like(psi), psi).astype(dtype)) + log_scale.astype(dtype)
     return jnp.where(vanishes, jnp.full_like(log, -jnp.inf), log)

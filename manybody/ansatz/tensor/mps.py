@@ -256,7 +256,7 @@ class MPS(nn.Module):
         random = jax.random.normal(key, shape, dtype)
         random = random - jnp.mean(random, axis=2, keepdims=True)
         scale = self.noise / math.sqrt(self.space.size * max(self._bonds))
-        return jnp.eye(left, right, dtype=dtype)[:, None, :] + scale * random
+        return jnp.eye(left, right, dtype=dtype)[None, :, None, :] + scale * random
 
 
 def _stretch(
