@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
     ("_types",),
-    ("_struct", "_checks", "_precision"),
+    ("_struct", "_checks", "_precision", "_flops"),
     ("parallel",),
     ("amplitude",),
     ("network",),
