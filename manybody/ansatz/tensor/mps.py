@@ -64,8 +64,8 @@ class MPS(nn.Module):
             with the bond that closes the ring.
         periodic: whether there is a bond between the last and the first site.
         translation_invariant: whether all sites share one tensor; a translation then leaves psi as it is.
-        noise: size of the random parts at the beginning; log psi varies by about so much, less for large bonds.
         param_dtype: type of the tensors; computations are made in it.
+        noise: size of the random parts at the beginning; log psi varies by about so much, less for large bonds.
 
     Raises:
         TypeError: if `space` is no discrete space, `bond_dim` no integer or tuple of them, or `param_dtype` not a
@@ -92,8 +92,8 @@ class MPS(nn.Module):
     bond_dim: int | tuple[int, ...] = 16
     periodic: bool = False
     translation_invariant: bool = False
-    noise: float = 1.0
     param_dtype: Any = jnp.float64
+    noise: float = 1.0
 
     def __post_init__(self) -> None:
         _checks.require_type(self.space, DiscreteSpace, "space")
