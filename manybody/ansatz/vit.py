@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from manybody import _checks
@@ -14,6 +15,9 @@ from manybody.ansatz._cells import Patches, patches
 from manybody.ansatz._heads import Head, check_output, reim_gelu
 from manybody.ansatz._numerics import Initializer, check_dtype, working_dtype
 from manybody.lattice import Lattice
+
+EPSILON = 1e-6
+"""Added to variances, so that equal features are normalised to zeros."""
 
 
 class ViT(nn.Module):
@@ -105,13 +109,10 @@ class ViT(nn.Module):
         x = jnp.swapaxes(flat[:, tiles.sites], 0, 1)  # (patches, batch, sites of a patch)
         x = self._dense(self.d_model, "embedding")(x)
         for layer in range(self.layers):
-            x = x + self._attention(self._norm(f"norm_attention_{layer}")(x), tiles, layer)
-            hidden = self._dense(self.mlp_ratio * self.d_model, f"hidden_{layer}")(
-                self._norm(f"norm_hidden_{layer}")(x)
-            )
-            x = x + self._dense(self.d_model, f"output_{layer}")(reim_gelu(hidden))
+            x = x + self._attention(self._normalised(x, f"norm_attention_{layer}"), tiles, layer)
+            x = x + self._perceptron(self._normalised(x, f"norm_hidden_{layer}"), layer)
         head = Head(self.output, self.param_dtype, self.kernel_init, self.bias_init)
-        return head(self._norm("norm")(x)).reshape(sigma.shape[:-1])
+        return head(self._normalised(x, "norm")).reshape(sigma.shape[:-1])
 
     def _attention(
         self, x: Float[Array, "patches batch d_model"], tiles: Patches, layer: int
@@ -135,6 +136,11 @@ class ViT(nn.Module):
             features, dtype=dtype, param_dtype=dtype, kernel_init=self.kernel_init, bias_init=self.bias_init, name=name
         )
 
-    def _norm(self, name: str) -> nn.LayerNorm:
+    def _normalised(self, x: Float[Array, "patches batch d_model"], name: str) -> Float[Array, "patches batch d_model"]:
+        """Layer normalisation: of the features of each patch."""
+        centred = x - jnp.mean(x, axis=-1, keepdims=True)
+        variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
         dtype = working_dtype(self.param_dtype)
-        return nn.LayerNorm(dtype=dtype, param_dtype=dtype, bias_init=self.bias_init, name=name)
+        scale = self.param(f"{name}_scale", nn.initializers.ones, (self.d_model,), dtype)
+        shift = self.param(f"{name}_shift", self.bias_init, (self.d_model,), dtype)
+        return scale[None, None] * centred * jax.lax.rsqrt(variance + EPSILON) + shift[None, None]

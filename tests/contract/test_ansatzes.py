@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from manybody._types import Array, PyTree
-from manybody.ansatz import GCNN, MLP, MPS, RBM, Jastrow, MeanField, Symmetrised
+from manybody.ansatz import GCNN, MLP, MPS, RBM, GraphNetwork, Jastrow, MeanField, ResNet, Symmetrised, ViT
 from manybody.ansatz._numerics import scaled_normal
 from manybody.ansatz.composition import ModulusPhase, Product, Sum
 from manybody.hilbert import Spin
@@ -147,6 +147,12 @@ FULL = {
     "symmetrised-chunks": complex_case(
         lambda t, n: Symmetrised(RBM(param_dtype=t, kernel_init=scaled_normal(4.0)), shifts(n), Spin(n), chunk_size=64),
         n_sites=N_SITES,
+    ),
+    "resnet": Case(lambda t, n: ResNet(chain(n), 3, 1, output="real", param_dtype=t), n_sites=N_SITES),
+    "resnet-complex": complex_case(lambda t, n: ResNet(chain(n), 3, 1, param_dtype=t), n_sites=N_SITES),
+    "vit": Case(lambda t, n: ViT(chain(n), 1, 1, 8, 2, param_dtype=t), is_complex=True, n_sites=N_SITES),
+    "graph-network-phase": Case(
+        lambda t, n: GraphNetwork(chain(n), (1, 2), 3, 1, "phase", param_dtype=t), is_complex=True, n_sites=N_SITES
     ),
 }
 """Those without methods for changes: only the laws of values hold for them."""
