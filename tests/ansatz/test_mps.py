@@ -194,21 +194,30 @@ def test_ratios_of_near_and_far_changes(periodic, sites):
     assert np.any(values == np.take_along_axis(sigma, sites, axis=1))
 
 
-def test_only_the_stretch_that_changes_is_multiplied():
-    """Environments elsewhere are not looked at, and those of the changed sites are not either."""
+def only(environment, site):
+    """All others spoiled."""
+    return jax.tree.map(lambda x: x.at[:, jnp.arange(LONG) != site].set(jnp.nan), environment)
+
+
+def test_environments_at_the_ends_of_the_stretch_are_used():
+    """None but those, and none if it is cheaper to multiply all matrices."""
     space, _, mps, variables = long_state(False)
     sigma = np.asarray(space.random_state(jax.random.key(9), 24))
     cache = compiled(mps, "init_cache")(variables, sigma)
-    spoiled = jnp.arange(LONG) != 5
-    before = jax.tree.map(lambda x: x.at[:, spoiled].set(jnp.nan), cache.before)
-    behind = jax.tree.map(lambda x: x.at[:, jnp.arange(LONG) != 6].set(jnp.nan), cache.behind)
-    sites = np.tile(np.int32([9, 6, 5]), (24, 1))
-    values = np.take_along_axis(sigma, sites, axis=1)
-    values[:, 1:] = np.where(values[:, 1:] == 0, 2, 0)
-    arguments = sites, values
-    expected = compiled(mps, "log_ratio")(variables, cache, *arguments)
-    found = compiled(mps, "log_ratio")(variables, cache.replace(before=before, behind=behind), *arguments)
-    np.testing.assert_array_equal(found, expected)
+
+    def ratio(sites, kept=None):
+        given = cache
+        if kept is not None:
+            given = cache.replace(before=only(cache.before, kept[0]), behind=only(cache.behind, kept[1]))
+        sites = np.tile(np.int32(sites), (24, 1))
+        values = np.take_along_axis(sigma, sites, axis=1)
+        values[:, 1:] = np.where(values[:, 1:] == 0, 2, 0)  # the first one stays
+        return compiled(mps, "log_ratio")(variables, given, sites, values)
+
+    np.testing.assert_array_equal(ratio([9, 6, 5], (5, 6)), ratio([9, 6, 5]))
+    assert np.all(np.isnan(ratio([9, 6, 5], (5, 7))))
+    assert np.all(np.isnan(ratio([9, 6, 5], (4, 6))))
+    np.testing.assert_array_equal(ratio([5, 9, 6], (0, 0)), ratio([5, 9, 6]))
 
 
 def test_composes_with_others():

@@ -20,7 +20,7 @@ from manybody.amplitude import apply_change, where_accepted
 from manybody.ansatz._numerics import check_dtype, working_dtype
 from manybody.ansatz.tensor import environments
 from manybody.ansatz.tensor.environments import Scaled
-from manybody.ansatz.tensor.shapes import Shape, bond_dimensions, name_of, padded, tensor_shapes
+from manybody.ansatz.tensor.shapes import Shape, bond_dimensions, check_tensors, name_of, padded, tensor_shapes
 from manybody.hilbert import DiscreteSpace
 
 
@@ -84,7 +84,7 @@ class MPS(nn.Module):
         [(1, 2, 2), (2, 2, 4), (4, 2, 4), (4, 2, 4), (4, 2, 2), (2, 2, 1)]
 
     Reference:
-        Sandvik, Vidal (2007), arXiv:0708.2232 (Monte Carlo); Schollwöck (2011), arXiv:1008.3477;
+        Sandvik, Vidal (2007), arXiv:0708.2232 (Monte Carlo); Schollwöck (2011), arXiv:1008.3477, section 4.1;
         direct samples: Ferris, Vidal (2012), arXiv:1201.3974.
     """
 
@@ -216,9 +216,9 @@ class MPS(nn.Module):
             array([1., 0., 0., 0., 0., 0., 0., 1.])
         """
         arrays = [np.asarray(tensor) for tensor in tensors]
-        _check_tensors(arrays, space, periodic)
+        check_tensors(arrays, space.local_dimensions, periodic)
         bonds = tuple(array.shape[2] for array in arrays)
-        dtype = np.result_type(np.float32, *arrays)
+        dtype = working_dtype(np.result_type(np.float32, *arrays))
         mps = cls(space, bonds if periodic else bonds[:-1], periodic, param_dtype=dtype)
         groups: dict[str, list] = {}
         for array in arrays:
@@ -267,15 +267,3 @@ def _stretch(
     one = jnp.take_along_axis(sites, jnp.argmax(differs, axis=1)[:, None], axis=1)
     changed = jnp.where(differs, sites, one)
     return jnp.min(changed, axis=1), jnp.max(changed, axis=1)
-
-
-def _check_tensors(arrays: list[np.ndarray], space: DiscreteSpace, periodic: bool) -> None:
-    _checks.require(len(arrays) == space.size, "tensors", f"be one for each of {space.size} sites", len(arrays))
-    for site, (array, dimension) in enumerate(zip(arrays, space.local_dimensions, strict=True)):
-        good = array.ndim == 3 and array.shape[1] == dimension
-        must = f"have shape (left, {dimension}, right) at site {site}"
-        _checks.require(good, "tensors", must, array.shape)
-    left, right = [array.shape[0] for array in arrays], [array.shape[2] for array in arrays]
-    fits = left[1:] == right[:-1] and left[0] == right[-1] and (periodic or left[0] == 1)
-    end = "the first left bond equal to the last right one" if periodic else "bonds of dimension 1 at both ends"
-    _checks.require(fits, "tensors", f"have equal bonds between neighbours and {end}", [a.shape for a in arrays])

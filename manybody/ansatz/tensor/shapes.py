@@ -53,6 +53,20 @@ def tensor_shapes(local_dimensions: tuple[int, ...], bonds: tuple[int, ...]) -> 
     return tuple(zip(bonds[:-1], local_dimensions, bonds[1:], strict=True))
 
 
+def check_tensors(tensors: list[np.ndarray], local_dimensions: tuple[int, ...], periodic: bool) -> None:
+    """Raise `ValueError` unless the tensors fit the sites and each other."""
+    n_sites = len(local_dimensions)
+    _checks.require(len(tensors) == n_sites, "tensors", f"be one for each of {n_sites} sites", len(tensors))
+    for site, (tensor, dimension) in enumerate(zip(tensors, local_dimensions, strict=True)):
+        good = tensor.ndim == 3 and tensor.shape[1] == dimension
+        must = f"have shape (left, {dimension}, right) at site {site}"
+        _checks.require(good, "tensors", must, tensor.shape)
+    left, right = [tensor.shape[0] for tensor in tensors], [tensor.shape[2] for tensor in tensors]
+    fits = left[1:] == right[:-1] and left[0] == right[-1] and (periodic or left[0] == 1)
+    end = "the first left bond equal to the last right one" if periodic else "bonds of dimension 1 at both ends"
+    _checks.require(fits, "tensors", f"have equal bonds between neighbours and {end}", [t.shape for t in tensors])
+
+
 def name_of(shape: Shape) -> str:
     """The name of the parameter that holds the tensors of this shape (n_tensors, left, level, right)."""
     return "tensors_{}x{}x{}".format(*shape)
