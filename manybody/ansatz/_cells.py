@@ -21,7 +21,7 @@ from manybody.lattice import Lattice
 from manybody.lattice.cluster import Matrix, grid, normal_form, numbers, wrap
 
 
-def closed(torus: Matrix, periodic: Sequence[bool], beyond: Sequence[int]) -> Matrix:
+def closed(torus: Matrix, periodic: Sequence[bool], beyond: np.ndarray) -> Matrix:
     """The torus, with `beyond` empty cells behind the end of each open axis."""
     rows = np.array(torus)
     rows[np.diag_indices(len(rows))] += np.where(periodic, 0, beyond)
@@ -48,7 +48,7 @@ def window(lattice: Lattice, size: int | tuple[int, ...], radius: float | None) 
     found = _box(check_size(size, lattice, "kernel_size")) if radius is None else _ball(lattice, radius)
     reached = np.all((np.abs(found) < lattice.shape) | np.array(lattice.periodic), axis=1)
     found = found[reached]
-    apart = closed(lattice.torus, lattice.periodic, lattice.shape)
+    apart = closed(lattice.torus, lattice.periodic, np.array(lattice.shape))
     _, first = np.unique(numbers(apart, wrap(apart, found)[0]), return_index=True)
     return read_only(found[np.sort(first)])
 
@@ -103,7 +103,7 @@ def patches(lattice: Lattice, patch: int | tuple[int, ...] | Matrix) -> Patches:
 def _tiling(lattice: Lattice, patch: Any) -> tuple[Matrix, Matrix]:
     """The primitive vectors of the patches in units of those of the lattice, and the torus in units of the former."""
     tile = _matrix(lattice, patch)
-    straight = np.count_nonzero(tile) == lattice.dim or all(lattice.periodic)
+    straight = all(lattice.periodic) or bool(np.count_nonzero(tile) == lattice.dim)
     _checks.require(straight, "patch", "be straight where there are open axes", patch)
     torus = np.array(lattice.torus) @ np.linalg.inv(tile)
     whole = bool(np.all(np.abs(torus - np.rint(torus)) < 1e-6))
@@ -117,5 +117,5 @@ def _matrix(lattice: Lattice, patch: Any) -> np.ndarray:
     square = [np.shape(row) for row in patch] == [(lattice.dim,)] * lattice.dim
     _checks.require(square, "patch", f"be a matrix of {lattice.dim} x {lattice.dim} integers", patch)
     rows = np.array([[_checks.integer(n, "patch") for n in row] for row in patch])
-    _checks.require(abs(np.linalg.det(rows)) > 0.5, "patch", "have linearly independent rows", patch)
+    _checks.require(bool(abs(np.linalg.det(rows)) > 0.5), "patch", "have linearly independent rows", patch)
     return rows

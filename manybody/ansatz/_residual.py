@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 
@@ -13,6 +13,7 @@ from manybody._types import Array, Inexact
 from manybody.ansatz._numerics import Initializer, working_dtype
 
 
+@runtime_checkable
 class Mixing(Protocol):
     """A linear map between features on places: y_i = sum_r sum_j A^r_ij x_j W_r, for some relations r of places."""
 
