@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -252,14 +253,15 @@ class VMC:
         return self._compiled
 
     def _first_count(self) -> int:
-        """Connections of the present chains, scaled up to the number of samples."""
+        """Connections of the present chains, or of random configurations, scaled up to the number of samples."""
         state = self._state
 
         def count(chains: Any, operator: CompiledOperator) -> Array:
-            return count_rows(state.comm, operator, chains.sigma, state.chunk_size)
+            sigma = state.sampler.examples(state.comm, chains)
+            return count_rows(state.comm, operator, sigma, state.chunk_size) * state.n_local / len(sigma)
 
         run = state.comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
-        return int(run(self._progress.chains, self._operator)) * state.draws
+        return math.ceil(run(self._progress.chains, self._operator))
 
     def _tangent(self, params: PyTree, constants: PyTree, samples: Any) -> TangentMap:
         state = self._state

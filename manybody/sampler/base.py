@@ -103,6 +103,10 @@ class Sampler(abc.ABC):
             move, "cache_drift").
         """
 
+    @abc.abstractmethod
+    def examples(self, comm: Comm, state: PyTree) -> Int8[Array, "examples sites"]:
+        """Some of the configurations that may come, to find out what they cost: as many as the chains, or fewer."""
+
     @property
     @abc.abstractmethod
     def info_spec(self) -> Any:

@@ -14,6 +14,9 @@ from manybody.hilbert import DiscreteSpace
 from manybody.parallel import REPLICATED, Comm
 from manybody.sampler.base import Sampler
 
+N_EXAMPLES = 64
+"""Configurations from which costs are estimated before anything is drawn."""
+
 
 @dataclass
 class DrawState:
@@ -37,6 +40,10 @@ class Drawing(Sampler):
     @property
     def state_spec(self) -> DrawState:
         return DrawState(REPLICATED)
+
+    def examples(self, comm: Comm, state: DrawState) -> Int8[Array, "examples sites"]:
+        """Random states of the space."""
+        return comm.pvary(self.space.random_state(state.key, N_EXAMPLES))
 
     @property
     def info_spec(self) -> dict:

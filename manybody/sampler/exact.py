@@ -74,6 +74,10 @@ class Exact(Sampler):
     def state_spec(self) -> ExactState:
         return ExactState(SHARD, SHARD)
 
+    def examples(self, comm: Comm, state: ExactState) -> Int8[Array, "states sites"]:
+        del comm
+        return state.sigma
+
     @property
     def info_spec(self) -> dict:
         return {}

@@ -121,6 +121,10 @@ class Metropolis(Sampler):
     def state_spec(self) -> ChainState:
         return ChainState(SHARD, REPLICATED, REPLICATED)
 
+    def examples(self, comm: Comm, state: ChainState) -> Int8[Array, "chains sites"]:
+        del comm
+        return state.sigma
+
     @property
     def info_spec(self) -> Any:
         return REPLICATED
