@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drivers: what makes the steps of a calculation."""
 
+from manybody.driver.base import Driver
 from manybody.driver.hooks import Hook, ProgressBar
 from manybody.driver.recorder import NotFinite
 from manybody.driver.stop import StopOnRequest, Stopped
 from manybody.driver.vmc import VMC
 
-__all__ = ["VMC", "Hook", "NotFinite", "ProgressBar", "StopOnRequest", "Stopped"]
+__all__ = ["VMC", "Driver", "Hook", "NotFinite", "ProgressBar", "StopOnRequest", "Stopped"]

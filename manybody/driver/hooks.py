@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from manybody.driver.vmc import VMC
+    from manybody.driver.base import Driver
 
 Record = dict[str, Any]
 """What is known after a step: "step", "energy" (an `Estimate`), "acceptance" by kind of move, reports of solvers."""
@@ -17,13 +17,13 @@ Record = dict[str, Any]
 class Hook:
     """Called at every stage of a run, in all processes alike; override what is needed."""
 
-    def on_start(self, driver: VMC, target: int) -> None:
+    def on_start(self, driver: Driver, target: int) -> None:
         """Before the first step; `target` is the number of the last one."""
 
-    def on_step(self, driver: VMC, record: Record) -> bool | None:
+    def on_step(self, driver: Driver, record: Record) -> bool | None:
         """After every step; a true value stops the run."""
 
-    def on_end(self, driver: VMC, error: BaseException | None) -> None:
+    def on_end(self, driver: Driver, error: BaseException | None) -> None:
         """After the last step, also when the run was stopped, or failed with `error`."""
 
 
@@ -33,17 +33,17 @@ class ProgressBar(Hook):
     def __init__(self) -> None:
         self._bar: Any = None  # made when the run starts
 
-    def on_start(self, driver: VMC, target: int) -> None:
+    def on_start(self, driver: Driver, target: int) -> None:
         if driver.step >= target > 0:
             tqdm.write(f"All {target} steps were made before.")
         self._bar = tqdm(total=target, initial=driver.step, unit="step", dynamic_ncols=True)
 
-    def on_step(self, driver: VMC, record: Record) -> None:
+    def on_step(self, driver: Driver, record: Record) -> None:
         energy = record["energy"]
         acceptance = "/".join(f"{rate:.2f}" for rate in record.get("acceptance", {}).values())
         text = f"E={energy.mean:.5f} +- {energy.error:.1e}, var={energy.variance:.3g}"
         self._bar.set_postfix_str(text + (f", acc={acceptance}" if acceptance else ""), refresh=False)
         self._bar.update(record["step"] - self._bar.n)
 
-    def on_end(self, driver: VMC, error: BaseException | None) -> None:
+    def on_end(self, driver: Driver, error: BaseException | None) -> None:
         self._bar.close()

@@ -20,7 +20,7 @@ from manybody.driver.stop import Stopped
 from manybody.io import CheckpointError, DirectoryLock, JsonLines, load_header, load_tree, newest_first, save_tree
 
 if TYPE_CHECKING:
-    from manybody.driver.vmc import VMC
+    from manybody.driver.base import Driver
 
 LOG = "log.jsonl"
 _KEPT = 2
@@ -57,7 +57,7 @@ class Recorder(Hook):
 
     # --- taking up a run ---------------------------------------------------------------------------------------------
 
-    def resume(self, driver: VMC, target: int) -> int:
+    def resume(self, driver: Driver, target: int) -> int:
         """Take up an interrupted call of `run`, if there is one; returns the number of the last step to make.
 
         A script that calls `run` several times with this directory finds its calls by their numbers: those that were
@@ -72,7 +72,7 @@ class Recorder(Hook):
             raise CheckpointError(f"{self.directory} is not the same for all processes; they must share its disk.")
         return target
 
-    def _take_newest(self, driver: VMC, target: int) -> int:
+    def _take_newest(self, driver: Driver, target: int) -> int:
         reasons: list[str] = []
         for path in newest_first(self.directory):
             try:
@@ -90,7 +90,7 @@ class Recorder(Hook):
             raise CheckpointError(" ".join(reasons))
         return target
 
-    def _take(self, driver: VMC, path: Path, target: int) -> int:
+    def _take(self, driver: Driver, path: Path, target: int) -> int:
         changed = difference(load_header(path).get("problem", {}), driver.identity())
         if changed:
             raise OtherRun(f"{self.directory} holds a run of another problem: {changed}. Choose another directory.")
@@ -106,7 +106,7 @@ class Recorder(Hook):
 
     # --- recording ---------------------------------------------------------------------------------------------------
 
-    def on_start(self, driver: VMC, target: int) -> None:
+    def on_start(self, driver: Driver, target: int) -> None:
         self._target = target
         if driver.comm.is_root:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ class Recorder(Hook):
         elif self._position is None:
             driver.gathered_progress()  # for the first checkpoint, which all take part in
 
-    def _open(self, driver: VMC) -> None:
+    def _open(self, driver: Driver) -> None:
         for path in self.directory.glob(".checkpoint-*.part"):  # of a process that was killed while it wrote
             path.unlink()
         for path in self._damaged:
@@ -136,7 +136,7 @@ class Recorder(Hook):
             self._write(driver, 0)
         self._log = JsonLines(log, self._position or 0)
 
-    def on_step(self, driver: VMC, record: Record) -> None:
+    def on_step(self, driver: Driver, record: Record) -> None:
         if self._log is not None:
             energy = record["energy"]
             names = ("mean", "error", "variance", "tau", "r_hat")
@@ -144,7 +144,7 @@ class Recorder(Hook):
         if record["step"] % self.save_every == 0:
             self._save(driver)
 
-    def on_end(self, driver: VMC, error: BaseException | None) -> None:
+    def on_end(self, driver: Driver, error: BaseException | None) -> None:
         # Saving takes all processes. After an error of one of them the others are somewhere else.
         together = error is None or isinstance(error, (NotFinite, Stopped)) or driver.comm.n_processes == 1
         try:
@@ -156,7 +156,7 @@ class Recorder(Hook):
             if self._lock is not None:
                 self._lock.release()
 
-    def _save(self, driver: VMC) -> None:
+    def _save(self, driver: Driver) -> None:
         if self._log is None:
             driver.gathered_progress()
             self._saved = driver.step
@@ -164,7 +164,7 @@ class Recorder(Hook):
             self._log.sync()
             self._write(driver, self._log.position)
 
-    def _write(self, driver: VMC, log_position: int) -> None:
+    def _write(self, driver: Driver, log_position: int) -> None:
         header = {
             "call": self._call,
             "target": self._target,

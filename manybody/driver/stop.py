@@ -14,7 +14,7 @@ from manybody import _checks
 from manybody.driver.hooks import Hook, Record
 
 if TYPE_CHECKING:
-    from manybody.driver.vmc import VMC
+    from manybody.driver.base import Driver
 
 TRY_AGAIN = os.EX_TEMPFAIL
 """Exit code 75: nothing is wrong, the same command goes on from here."""
@@ -69,13 +69,13 @@ class StopOnRequest(Hook):
             signal.signal(number, handler)
         self._before = {}
 
-    def check(self, driver: VMC) -> None:
+    def check(self, driver: Driver) -> None:
         """Raise `Stopped` if any process was asked to stop; all processes must call this together."""
         reason = self._reason()
         if driver.comm.any(reason is not None):
             raise Stopped(f"stopped after step {driver.step}: {reason or 'another process was asked to'}")
 
-    def on_start(self, driver: VMC, target: int) -> None:
+    def on_start(self, driver: Driver, target: int) -> None:
         self._for_this_run = not self._before
         self.listen()
         self._last = None
@@ -85,14 +85,14 @@ class StopOnRequest(Hook):
             self.on_end(driver, None)
             raise
 
-    def on_step(self, driver: VMC, record: Record) -> None:
+    def on_step(self, driver: Driver, record: Record) -> None:
         now = time.monotonic()
         if self._last is not None:  # the first interval would hold the compilation
             self._longest = max(self._longest, now - self._last)
         self._last = now
         self.check(driver)
 
-    def on_end(self, driver: VMC, error: BaseException | None) -> None:
+    def on_end(self, driver: Driver, error: BaseException | None) -> None:
         if self._for_this_run:
             self.forget()
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from manybody import parallel
-from manybody.driver import VMC, Hook, NotFinite, StopOnRequest, Stopped
+from manybody.driver import Driver, Hook, NotFinite, StopOnRequest, Stopped
 from manybody.driver.hooks import Record
 from manybody.driver.stop import TRY_AGAIN
 from manybody.io import CheckpointError, InUseError
@@ -79,14 +79,14 @@ class Progress(Hook):
         self._say = say
         self._every = 1
 
-    def on_start(self, driver: VMC, target: int) -> None:
+    def on_start(self, driver: Driver, target: int) -> None:
         self._every = max(1, -(-target // LINES))
         if 0 < driver.step < target:
             self._say(f"resuming after step {driver.step} of {target}")
         elif driver.step == target > 0 and not has_terminal():
             self._say(f"all {target} steps were made before")
 
-    def on_step(self, driver: VMC, record: Record) -> None:
+    def on_step(self, driver: Driver, record: Record) -> None:
         if record["step"] % self._every == 0 and not has_terminal():
             energy = record["energy"]
             numbers = f"{energy.mean:.5f} +- {energy.error:.1e}  variance {energy.variance:.3g}"
