@@ -26,6 +26,7 @@ LATTICES = {
     "square": (square(4, 3), (3, 1), None),
     "cylinder": (square(3, 4, periodic=(False, True)), 3, None),
     "skewed": (Lattice(np.eye(2), [[3, 1], [-1, 3]]), 3, None),
+    "skewed-uneven": (Lattice(np.eye(2), [[2, 0], [1, 4]]), 3, None),
     "triangular": (triangular(4), 3, 1.0),
     "triangular-skewed": (triangular([[3, 1], [-1, 4]]), 3, 1.8),
     "kagome": (kagome(2, 3), 2, None),
@@ -154,8 +155,8 @@ def test_hexagonal_window_keeps_rotations():
         ansatz = ResNet(
             lattice, features=2, blocks=1, radius=radius, kernel_size=2, kernel_init=same_for_all_neighbours
         )
-        variables = ansatz.init(jax.random.key(0), sigma)
-        log_psi = np.asarray(ansatz.apply(variables, sigma[:, group.sites]))
+        variables = jax.jit(ansatz.init)(jax.random.key(0), sigma)
+        log_psi = np.asarray(jax.jit(ansatz.apply)(variables, sigma[:, group.sites]))
         assert np.allclose(log_psi, log_psi[:, :1], atol=1e-10) == is_symmetric
 
 
@@ -199,7 +200,8 @@ def test_parameters():
     }
     assert found == jax.tree.map(lambda x: x.shape, shapes(ResNet(kagome(6), features=5, blocks=1)))
     ones = nn.initializers.ones
-    params = ResNet(chain(4), 2, 1, bias_init=ones, kernel_init=ones).init(jax.random.key(0), np.ones((1, 4), np.int8))
+    ansatz = ResNet(chain(4), 2, 1, bias_init=ones, kernel_init=ones)
+    params = jax.jit(ansatz.init)(jax.random.key(0), np.ones((1, 4), np.int8))
     network, head = params["params"]["ResidualNetwork_0"], params["params"]["Head_0"]
     assert all(np.all(np.asarray(x) == 1) for x in [*network.values(), head["bias"]])
 
@@ -242,7 +244,7 @@ def test_equal_instances_share_compiled_functions():
 
     jitted = jax.jit(apply, static_argnums=0)
     sigma = np.ones((2, 6), np.int8)
-    variables = ResNet(chain(6), 2, 1).init(jax.random.key(0), sigma)
+    variables = random_parameters(ResNet(chain(6), 2, 1), sigma, 0.3)
     for _ in range(2):
         jitted(ResNet(chain(6), 2, 1), variables, sigma)
     assert len(traces) == 1

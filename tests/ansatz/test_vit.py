@@ -65,7 +65,7 @@ def test_patches_are_translated_tiles(lattice, patch):
 
 @each
 def test_displacements(lattice, patch):
-    """Have equal numbers if they are equal up to periods; none is missing."""
+    """Have equal numbers if they are equal up to periods; none is missing; on a torus they count the patches j - 0."""
     found = patches(lattice, patch)
     origin = lattice.positions[found.sites[:, 0]]
     between = origin[None, :] - origin[:, None]
@@ -74,6 +74,8 @@ def test_displacements(lattice, patch):
     np.testing.assert_array_equal(same, number[:, :, None, None] == number)
     assert sorted(set(number.ravel().tolist())) == list(range(found.n_displacements))
     assert (found.n_displacements == len(number)) == all(lattice.periodic)
+    if all(lattice.periodic):
+        np.testing.assert_array_equal(number[0], np.arange(len(number)))
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -167,20 +169,21 @@ def test_momentum_by_symmetrised():
 
 def test_parameters():
     sigma = np.ones((1, 24), np.int8)
-    ansatz = ViT(square(6, 4, periodic=(False, True)), layers=1, d_model=6, heads=2)
+    ansatz = ViT(square(6, 4, periodic=(False, True)), layers=1, d_model=6, heads=2, mlp_ratio=3)
     params = jax.eval_shape(ansatz.init, jax.random.key(0), sigma)["params"]
     found = {name: layer["kernel"].shape for name, layer in params.items() if isinstance(layer, dict)}
     assert found == {
         "embedding": (4, 6),
         "values_0": (6, 6),
         "heads_0": (6, 6),
-        "hidden_0": (6, 12),
-        "output_0": (12, 6),
+        "hidden_0": (6, 18),
+        "output_0": (18, 6),
         "Head_0": (6, 12),
     }
     assert params["attention_0"].shape == (5 * 2, 2)
     ones = nn.initializers.ones
-    drawn = ViT(chain(4), 2, 1, 2, 1, bias_init=ones, kernel_init=ones).init(jax.random.key(0), sigma[:, :4])["params"]
+    init = jax.jit(ViT(chain(4), 2, 1, 2, 1, bias_init=ones, kernel_init=ones).init)
+    drawn = init(jax.random.key(0), sigma[:, :4])["params"]
     head = drawn.pop("Head_0")
     assert all(np.all(np.asarray(x) == 1) for x in [*jax.tree.leaves(drawn), head["bias"]])
 
