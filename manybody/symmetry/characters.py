@@ -10,7 +10,7 @@ element, between 0 and d times and d times in all. So a mistake would not be a s
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, SupportsInt, runtime_checkable
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Field(NamedTuple):
     root: int
     order: int
 
-    def inverse(self, x: int) -> int:
+    def inverse(self, x: SupportsInt) -> int:
         return pow(int(x), -1, self.p)
 
     def roots(self, order: int) -> np.ndarray:
