@@ -149,8 +149,8 @@ class Autoregressive(nn.Module):
         """log p of each level at `position`, after `levels` was drawn at the one before; and the next cache."""
         position, is_first = jnp.asarray(position, jnp.int32), jnp.asarray(position == 0)
         last = jnp.maximum(position - 1, 0)
-        levels = jnp.where(is_first, 0, levels).astype(cache.levels.dtype)
-        known = jax.lax.dynamic_update_index_in_dim(cache.levels, levels, last, axis=1)
+        # At position 0 this writes where the next step writes again, and nothing looks at it in between.
+        known = jax.lax.dynamic_update_index_in_dim(cache.levels, levels.astype(cache.levels.dtype), last, axis=1)
         x = encode(jnp.asarray(self._codes)[last], levels)
         outputs, memory = self.step(cache.memory, position, jnp.where(is_first, 0, x))
         return self._log_p(outputs, known, position), DrawCache(known, memory)

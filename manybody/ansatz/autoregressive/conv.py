@@ -43,7 +43,7 @@ class ARConv(Layered):
         kernel_size: sites along each axis that a tap leads across, the site itself among them: at least 2.
         dilation: ratio of the distances between taps of one layer and the one before.
         lattice: a box of cells with one site each, in any dimension; None for a row.
-        activation: f, elementwise.
+        activation: f, elementwise, and smooth at 0: that is what the first position starts from.
         kernel_init: initialiser of W (taps, features in, features out).
         bias_init: initialiser of b (features,).
         phase: whether there are phases; otherwise psi is positive.
@@ -74,7 +74,7 @@ class ARConv(Layered):
     kernel_size: int = 3
     dilation: int = 1
     lattice: Lattice | None = None
-    activation: Callable[[Array], Array] = nn.selu
+    activation: Callable[[Array], Array] = nn.gelu
     kernel_init: Initializer = nn.initializers.lecun_normal()
     bias_init: Initializer = nn.initializers.zeros
 
@@ -110,7 +110,7 @@ class ARConv(Layered):
         """A linear layer at consecutive positions: a product with a matrix, which is faster than gathering all taps."""
         inputs, tap = tap_table(self._sources(layer)[tile], self.space.size)
         kernel, bias = self.kernels[layer], self.biases[layer]
-        weights = kernel.at[tap].get(mode="fill", fill_value=0)  # (inputs, tile, in, out)
+        weights = jnp.asarray(kernel).at[tap].get(mode="fill", fill_value=0)  # (inputs, tile, in, out)
         return jnp.einsum("rsi,stio->rto", x[:, inputs], weights) + bias[None, None]
 
     def linear_at(

@@ -30,7 +30,7 @@ class ARDense(Layered):
     Args:
         space: the configurations; sites may have different numbers of levels, and sums of levels may be fixed.
         features: widths of the hidden layers, numbers for each position.
-        activation: f, elementwise.
+        activation: f, elementwise, and smooth at 0: that is what the first position starts from.
         kernel_init: initialiser of W (pairs of positions, features in, features out); its weights are divided by the
             root of the number of inputs of their position.
         bias_init: initialiser of b (positions, features).
@@ -56,7 +56,7 @@ class ARDense(Layered):
     """
 
     features: tuple[int, ...] = (16,)
-    activation: Callable[[Array], Array] = nn.selu
+    activation: Callable[[Array], Array] = nn.gelu
     kernel_init: Initializer = nn.initializers.normal(1.0)
     bias_init: Initializer = nn.initializers.zeros
 
