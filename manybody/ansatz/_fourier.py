@@ -45,8 +45,9 @@ class Convolution(NamedTuple):
         ends = [self.n_own, (self.n_own + len(self.forward)) // 2]
         x_own, x_re, x_im = jnp.split(_product(self.forward, x), ends)
         k_own, k_re, k_im = jnp.split(_product(self.window, kernel), ends)
-        y = [x_own @ k_own, x_re @ k_re + x_im @ k_im, x_im @ k_re - x_re @ k_im]
-        return _product(self.backward, jnp.concatenate(y))
+        # x times the complex conjugate of k, as one product of matrices that are twice as large
+        pairs = jnp.concatenate([x_re, x_im], axis=2) @ jnp.block([[k_re, -k_im], [k_im, k_re]])
+        return _product(self.backward, jnp.concatenate([x_own @ k_own, *jnp.split(pairs, 2, axis=2)]))
 
 
 @functools.lru_cache(maxsize=64)
