@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from manybody import _checks
 from manybody._struct import read_only
-from manybody._types import Complex, Int
+from manybody._types import Complex, Inexact, Int
 from manybody.symmetry import characters, representation
 from manybody.symmetry.words import Layer, layers
 
@@ -138,7 +138,7 @@ class FiniteGroup(abc.ABC):
         """The character of an irreducible representation for every element."""
         return self.character_table[self._checked_irrep(irrep)][self.classes.of]
 
-    def irrep(self, irrep: int) -> Complex[np.ndarray, "order d d"]:
+    def irrep(self, irrep: int) -> Inexact[np.ndarray, "order d d"]:
         """Unitary matrices of an irreducible representation for all elements; real (of real dtype) if it can be.
 
         Raises:
@@ -162,22 +162,22 @@ class FiniteGroup(abc.ABC):
 
     # --- subgroups ---------------------------------------------------------------------------------------------------
 
-    def generated_by(self, elements: Sequence[int]) -> Int[np.ndarray, " subgroup"]:
+    def generated_by(self, elements: Sequence[int] | np.ndarray) -> Int[np.ndarray, " subgroup"]:
         """The elements, in ascending order, of the smallest subgroup that contains some."""
         return np.flatnonzero(self._generated(self._checked_elements(elements)))
 
-    def is_subgroup(self, elements: Sequence[int]) -> bool:
+    def is_subgroup(self, elements: Sequence[int] | np.ndarray) -> bool:
         """Whether these elements are a group by themselves."""
         own = np.unique(self._checked_elements(elements))
         return len(own) > 0 and len(self.generated_by(own)) == len(own)
 
-    def is_normal(self, elements: Sequence[int]) -> bool:
+    def is_normal(self, elements: Sequence[int] | np.ndarray) -> bool:
         """Whether these elements are a normal subgroup: a union of conjugacy classes."""
         own = np.unique(self._checked_elements(elements))
         counts = np.bincount(self.classes.of[own], minlength=self.n_irreps)
         return self.is_subgroup(own) and bool(np.all((counts == 0) | (counts == self.classes.sizes)))
 
-    def cosets(self, subgroup: Sequence[int], side: str = "left") -> Int[np.ndarray, "cosets subgroup"]:
+    def cosets(self, subgroup: Sequence[int] | np.ndarray, side: str = "left") -> Int[np.ndarray, "cosets subgroup"]:
         """The left cosets a H, or right cosets H a, by rows; the first is the subgroup itself.
 
         Column j is a H[j] (or H[j] a), where H is the subgroup in ascending order and a the lowest element of the
@@ -210,7 +210,7 @@ class FiniteGroup(abc.ABC):
     def _checked_irrep(self, irrep: int) -> int:
         return _checks.integer(irrep, "irrep", minimum=0, maximum=self.n_irreps - 1)
 
-    def _checked_elements(self, elements: Sequence[int]) -> np.ndarray:
+    def _checked_elements(self, elements: Sequence[int] | np.ndarray) -> np.ndarray:
         return np.array([_checks.integer(g, "elements", minimum=0, maximum=self.order - 1) for g in elements], int)
 
 
@@ -251,7 +251,7 @@ class TableGroup(FiniteGroup):
 
     def multiply(self, a: ArrayLike, b: ArrayLike) -> Int[np.ndarray, "..."]:
         """Look up."""
-        return self._table[np.asarray(a), np.asarray(b)]
+        return np.asarray(self._table[np.asarray(a), np.asarray(b)])
 
     @cached_property
     def inverse(self) -> Int[np.ndarray, " order"]:

@@ -156,7 +156,7 @@ class PermutationGroup(FiniteGroup):
 
     def _find(self, codes: np.ndarray) -> np.ndarray:
         """The elements with these codes on the sites of the base (..., base); they must be there."""
-        return self._lookup.rank[np.searchsorted(self._lookup.keys, _keys(codes))]
+        return np.asarray(self._lookup.rank[np.searchsorted(self._lookup.keys, _keys(codes))])
 
     # --- elements ----------------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class PermutationGroup(FiniteGroup):
         """The element that does b, then a."""
         a, b = np.broadcast_arrays(a, b)
         if "product_table" in self.__dict__:  # somebody asked for it before
-            return self.product_table[a, b].astype(np.int64)
+            return np.asarray(self.product_table[a, b], np.int64)
         first = self._codes[:, self._lookup.base][b]  # (..., base)
         return self._find(self._codes[a[..., None], first >> 1] ^ (first & 1))
 
@@ -303,7 +303,7 @@ def _compose(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _keys(codes: np.ndarray) -> np.ndarray:
     """A number for each row of codes (..., n): a random hash, whose uniqueness in a group `_base` has checked."""
     weights = np.random.default_rng(codes.shape[-1]).integers(2**63, size=codes.shape[-1], dtype=np.uint64) | 1
-    return (codes.astype(np.uint64) * weights).sum(axis=-1, dtype=np.uint64)
+    return np.asarray((codes.astype(np.uint64) * weights).sum(axis=-1, dtype=np.uint64))
 
 
 def _base(codes: np.ndarray) -> np.ndarray:
