@@ -19,12 +19,14 @@ from manybody.testing import check_ansatz
 
 MIXED = ProductSpace(Spin(2), Fock(2, n_max=2), Qubit(1))
 SPIN = Spin(6)
+TAKING_TURNS = ProductSpace(Spin(1), Fock(1, n_max=2), Qubit(2), Fock(1, n_max=2))
 STATES = {
     "open": (SPIN, (3, 4, 1, 5, 2), False, float),
     "open-complex": (SPIN, (2, 3, 3, 3, 2), False, complex),
     "open-mixed": (MIXED, (2, 5, 3, 2), False, complex),
     "ring": (SPIN, (3, 3, 3, 3, 3, 3), True, float),
     "ring-mixed": (MIXED, (2, 4, 1, 3, 5), True, complex),
+    "ring-of-two-shapes": (TAKING_TURNS, (3, 3, 3, 3, 3), True, float),
 }
 """Space, bonds to the right of each site, whether there is one around, and the type."""
 
@@ -315,6 +317,8 @@ def test_tensors_that_do_not_fit(change, message):
     space, tensors, *_ = random_state("open")
     with pytest.raises(ValueError, match=message):
         MPS.from_tensors(space, change(tensors))
+    with pytest.raises(ValueError, match="the first left bond equal to the last right one"):
+        MPS.from_tensors(space, [*tensors[:-1], tensors[-1].repeat(2, axis=2)], periodic=True)
 
 
 def test_equal_states_are_equal():
