@@ -4,6 +4,7 @@
 from manybody.ansatz._numerics import log_cosh
 from manybody.ansatz.autoregressive import ARRNN, ARConv, ARDense, ARTransformer
 from manybody.ansatz.composition import ModulusPhase, Product, Sum
+from manybody.ansatz.conditioned import Conditioned
 from manybody.ansatz.gcnn import GCNN
 from manybody.ansatz.graph_network import GraphNetwork
 from manybody.ansatz.jastrow import Jastrow
@@ -26,6 +27,7 @@ __all__ = [
     "ARConv",
     "ARDense",
     "ARTransformer",
+    "Conditioned",
     "GraphNetwork",
     "Jastrow",
     "MarshallSign",

@@ -243,7 +243,12 @@ class Driver(abc.ABC, Generic[S]):
 
     def _buffer_for(self, n_rows: int) -> int:
         """Size of a buffer that holds `n_rows` connections and some more."""
-        return buffer_size(n_rows, self._state.n_local, self._operator.n_connections)
+        return buffer_size(n_rows, self._state.n_local, self._n_connections)
+
+    @property
+    def _n_connections(self) -> int:
+        """Connections of a sample, those not in use included."""
+        return self._operator.n_connections
 
     def _use_buffer(self, n_buffer: int) -> Callable:
         """The step with a buffer of this size."""

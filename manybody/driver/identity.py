@@ -18,12 +18,12 @@ from manybody.state import VariationalState
 def identity(hamiltonian: Operator, state: VariationalState, preconditioner: Preconditioner) -> dict[str, str]:
     """The parts of a calculation that make it another one when they change; learning rates are not among them."""
     return {
-        "space": _words(state.space),
-        "hamiltonian": f"{_words(hamiltonian)}, couplings {_digest(hamiltonian.compile())}",
-        "ansatz": _words(state.network),
-        "sampler": _words(state.sampler),
+        "space": words(state.space),
+        "hamiltonian": f"{words(hamiltonian)}, couplings {digest(hamiltonian.compile())}",
+        "ansatz": words(state.network),
+        "sampler": words(state.sampler),
         "n_samples": str(state.n_samples),
-        "preconditioner": _words(preconditioner),
+        "preconditioner": words(preconditioner),
     }
 
 
@@ -48,12 +48,12 @@ def _apart(one: list[str], other: list[str], context: int = 2) -> tuple[str, str
     return middles[0], middles[1]
 
 
-def _words(thing: object) -> str:
+def words(thing: object) -> str:
     """How an object shows itself, in one line and without addresses in memory."""
     return " ".join(re.sub(r" at 0x[0-9a-f]+", "", repr(thing)).split())
 
 
-def _digest(tree: object) -> str:
+def digest(tree: object) -> str:
     """A short name for the contents of the arrays in a tree."""
     total = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):

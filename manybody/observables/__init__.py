@@ -5,6 +5,7 @@ from manybody.observables.correlation import Correlations, correlation_function
 from manybody.observables.dimer import DimerCorrelations, dimer_correlations
 from manybody.observables.order import OrderParameter, order_parameter
 from manybody.observables.structure_factor import StructureFactor, structure_factor
+from manybody.observables.susceptibility import fidelity_susceptibility
 from manybody.observables.symmetry import irrep_weights, symmetry_expectation
 from manybody.observables.total_spin import total_spin, total_spin_squared
 from manybody.observables.zone import allowed_momenta, extended_reciprocal
@@ -18,6 +19,7 @@ __all__ = [
     "correlation_function",
     "dimer_correlations",
     "extended_reciprocal",
+    "fidelity_susceptibility",
     "irrep_weights",
     "order_parameter",
     "structure_factor",

@@ -28,7 +28,7 @@ from manybody._precision import widen
 from manybody._types import Array, Float
 from manybody.parallel import Comm
 from manybody.parallel.chunk import map_rows
-from manybody.sr.tangent import TangentMap
+from manybody.sr.tangent import Tangent, TangentMap
 
 Path = tuple[str, ...]
 
@@ -44,15 +44,15 @@ class Layer(NamedTuple):
     real: bool  # whether its parameters are real
 
 
-def kernel(tangent: TangentMap) -> Float[Array, "rows rows"]:
+def kernel(tangent: Tangent) -> Float[Array, "rows rows"]:
     """T of all samples, the same on all workers; rows are (sample, part) with the part running fastest.
 
     Each worker makes the rows of its own samples. Of a layer treated by its structure that takes the inputs and slopes
     of all samples; of the Jacobian of the others a worker sees its own rows, and then its own columns.
     """
     comm, n_parts = tangent.comm, tangent.n_parts
-    layers, rest = plan(tangent)
-    inputs, slopes, others = _derivatives(tangent, layers, rest)
+    layers, rest = plan(tangent.example)
+    inputs, slopes, others = tangent.each(lambda group: _derivatives(group, layers, rest))
     n_local = tangent.n_local
     n_rows = n_local * comm.size * n_parts
     own = comm.pvary(jnp.zeros((n_local, n_parts, n_local * comm.size, n_parts)))
@@ -178,9 +178,9 @@ def _names(module: nn.Dense) -> tuple[str, ...]:
     return ("kernel", "bias") if module.use_bias else ("kernel",)
 
 
-def describe(tangent: TangentMap) -> str:
+def describe(tangent: Tangent) -> str:
     """Which layers use the structured form, in words."""
-    layers, rest = plan(tangent)
+    layers, rest = plan(tangent.example)
     names = ", ".join("/".join(path) or "the dense layer" for path in layers)
     return f"structured: {names or 'none'}; contracted: {len(rest)} parameter arrays"
 
@@ -261,14 +261,20 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
     return (product(h, d) + mixed) / 2
 
 
-def _centered(tangent: TangentMap, own: Array) -> Array:
-    """Own rows (samples, parts, all samples, parts) of sqrt(w_i w_j) times the kernel of deviations from the mean."""
-    comm = tangent.comm
-    weight = tangent.samples.flat_weight
-    every = comm.all_gather(weight)
-    own = own - comm.psum(jnp.einsum("i,iujv->ujv", weight, own))[None]
-    own = own - jnp.einsum("iujv,j->iuv", own, every)[:, :, None]
-    return own * jnp.sqrt(weight)[:, None, None, None] * jnp.sqrt(every)[None, None, :, None]
+def _centered(tangent: Tangent, own: Float[Array, "a u b v"]) -> Float[Array, "a u b v"]:
+    """Own rows of sqrt(w_i w_j) times the kernel of deviations from the mean, that of the group of each sample."""
+    n_groups, n_parts, size = tangent.n_groups, tangent.n_parts, tangent.comm.size
+    shape = own.shape
+    own = own.reshape(n_groups, -1, n_parts, size, n_groups, tangent.n_local // n_groups, n_parts)  # (giu, whjv)
+    if tangent.overlaps is not None:
+        own = own * tangent.overlaps[:, None, None, None, :, None, None]
+    weight = tangent.weight.reshape(n_groups, -1)
+    every = tangent.comm.all_gather(tangent.weight).reshape(size, n_groups, -1)
+    # The weights of a group add up to 1 / n_groups.
+    own = own - n_groups * tangent.comm.psum(jnp.einsum("gi,giuwhjv->guwhjv", weight, own))[:, None]
+    own = own - n_groups * jnp.einsum("giuwhjv,whj->giuhv", own, every)[:, :, :, None, :, None]
+    own = own * jnp.sqrt(weight)[:, :, None, None, None, None, None]
+    return (own * jnp.sqrt(every)[None, None, None, :, :, :, None]).reshape(shape)
 
 
 def _real_columns(x: Array) -> Array:

@@ -20,7 +20,7 @@ from manybody import _checks, linalg
 from manybody._precision import foreign_code
 from manybody._types import Array, Float, Inexact, Int, PyTree
 from manybody.sr.kernel import describe, kernel
-from manybody.sr.tangent import TangentMap, flatten_real, unflatten_real
+from manybody.sr.tangent import Tangent, flatten_real, unflatten_real
 
 METHODS = ("auto", "parameters", "samples")
 SOLVERS = ("cholesky", "pinv", "qr", "cg")
@@ -32,13 +32,13 @@ class Problem(NamedTuple):
     Attributes:
         tangent: the tangent map at the present parameters.
         values: local energies (samples,) of this worker.
-        mean: their mean.
+        mean: their mean, or that of each group of samples.
         step: number of the optimisation step.
     """
 
-    tangent: TangentMap
+    tangent: Tangent
     values: Inexact[Array, "samples"]
-    mean: Inexact[Array, ""]
+    mean: Inexact[Array, "*groups"]
     step: Int[Array, ""]
 
 
@@ -54,7 +54,7 @@ class Preconditioner(Protocol):
         """The direction (a tree like the parameters, to be subtracted), the next state, and what is worth logging."""
         ...
 
-    def describe(self, tangent: TangentMap) -> str:
+    def describe(self, tangent: Tangent) -> str:
         """The choices made, in words."""
         ...
 
@@ -70,7 +70,7 @@ class Gradient:
         tangent = problem.tangent
         return tangent.adjoint(tangent.residual(problem.values, problem.mean)), state, {}
 
-    def describe(self, tangent: TangentMap) -> str:
+    def describe(self, tangent: Tangent) -> str:
         del tangent
         return "force"
 
@@ -162,21 +162,21 @@ class SR:
             state = direction
         return direction, state, {**info, "diag_shift": shift}
 
-    def space(self, tangent: TangentMap) -> str:
+    def space(self, tangent: Tangent) -> str:
         """Where "auto" solves."""
         if self.method != "auto":
             return self.method
         n_rows = tangent.n_local * tangent.comm.size * tangent.n_parts
         return "samples" if n_rows < tangent.n_params else "parameters"
 
-    def describe(self, tangent: TangentMap) -> str:
+    def describe(self, tangent: Tangent) -> str:
         """Where the problem is solved and how."""
         space = self.space(tangent)
         how = f"SR in the space of {space}, solver {self.solver}"
         forms_kernel = space == "samples" and self.solver in ("cholesky", "pinv")
         return f"{how}, kernel {describe(tangent)}" if forms_kernel else how
 
-    def _in_parameters(self, tangent: TangentMap, e: Array, shift: Array) -> tuple[PyTree, dict[str, Array]]:
+    def _in_parameters(self, tangent: Tangent, e: Array, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         info = {}
         if self.solver == "cg":
             metric = _flat_metric(tangent, shift)
@@ -196,7 +196,7 @@ class SR:
                 x, code = self._dense(s, f, shift)
         return unflatten_real(x, tangent.params), {**info, "sr_code": code}
 
-    def _in_samples(self, tangent: TangentMap, e: Array, shift: Array) -> tuple[PyTree, dict[str, Array]]:
+    def _in_samples(self, tangent: Tangent, e: Array, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         comm, info = tangent.comm, {}
         if self.solver == "cg":
             local, info["cg_iterations"], code = linalg.conjugate_gradients(
@@ -233,7 +233,7 @@ def spring(diag_shift: float | Callable[[Array], Array] = 1e-3, momentum: float 
     return SR(diag_shift, method="samples", momentum=momentum)
 
 
-def _flat_metric(tangent: TangentMap, shift: Array) -> Callable[[Array], Array]:
+def _flat_metric(tangent: Tangent, shift: Array) -> Callable[[Array], Array]:
     """x -> (S + shift) x for flattened parameters."""
 
     def metric(x: Array) -> Array:

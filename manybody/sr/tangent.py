@@ -12,7 +12,9 @@ real form of the complex metric and the solution is the same).
 
 from __future__ import annotations
 
+import abc
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -27,9 +29,80 @@ from manybody.parallel.chunk import map_rows
 from manybody.sampler import Samples
 
 
+class Tangent(abc.ABC):
+    """A worker's block of a tangent map, as preconditioners see it; lives within one traced step.
+
+    Its samples may come in groups, as many of each, which have a mean and parameters of their own (`TangentFamily`).
+
+    Attributes:
+        comm: the workers.
+        params: what is optimised.
+    """
+
+    comm: Comm
+    params: PyTree
+
+    @property
+    @abc.abstractmethod
+    def n_parts(self) -> int:
+        """Rows per sample: 1 for a real log psi, 2 for a complex one."""
+
+    @property
+    @abc.abstractmethod
+    def n_local(self) -> int:
+        """Number of samples of this worker."""
+
+    @property
+    @abc.abstractmethod
+    def weight(self) -> Float[Array, "samples"]:
+        """Weights of the samples of this worker; those of all add up to one."""
+
+    @property
+    def n_params(self) -> int:
+        """Number of real parameters."""
+        return count_real(self.params)
+
+    @abc.abstractmethod
+    def residual(self, values: Inexact[Array, "samples"], mean: Array) -> Float[Array, "samples parts"]:
+        """e: centred and weighted local values, from their mean, () or that of each group."""
+
+    @abc.abstractmethod
+    def apply(self, tangent: PyTree) -> Float[Array, "samples parts"]:
+        """rows @ tangent, for a tree like the parameters."""
+
+    @abc.abstractmethod
+    def adjoint(self, rows: Float[Array, "samples parts"]) -> PyTree:
+        """rows^T @ x, a tree like the parameters, the same on all workers."""
+
+    @abc.abstractmethod
+    def jacobian(self) -> Float[Array, "samples parts params"]:
+        """The rows themselves, dense, with the parameters flattened as by `flatten_real`."""
+
+    # --- for the kernel ----------------------------------------------------------------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def n_groups(self) -> int:
+        """Number of groups of samples."""
+
+    @property
+    @abc.abstractmethod
+    def overlaps(self) -> Float[Array, "groups groups"] | None:
+        """Factors of the products of rows of two groups, beside those of the derivatives of `example`; None for 1."""
+
+    @property
+    @abc.abstractmethod
+    def example(self) -> TangentMap:
+        """The tangent map of one group, with shapes in place of arrays."""
+
+    @abc.abstractmethod
+    def each(self, function: Callable[[TangentMap], PyTree]) -> PyTree:
+        """Arrays (samples, ...) that a function finds from the tangent map of a group, for those of all groups."""
+
+
 @dataclass(frozen=True)
-class TangentMap:
-    """A worker's block of the tangent map at `params`; lives within one traced step.
+class TangentMap(Tangent):
+    """The tangent map of one state at `params`.
 
     Attributes:
         comm: the workers.
@@ -47,7 +120,6 @@ class TangentMap:
 
     @property
     def n_parts(self) -> int:
-        """Rows per sample: 1 for a real log psi, 2 for a complex one."""
         shape = self.samples.sigma.shape
         flat = jax.ShapeDtypeStruct((math.prod(shape[:-1]), shape[-1]), self.samples.sigma.dtype)
         out = jax.eval_shape(self.log_psi, self.params, flat)
@@ -55,13 +127,11 @@ class TangentMap:
 
     @property
     def n_local(self) -> int:
-        """Number of samples of this worker."""
         return math.prod(self.samples.weight.shape)
 
     @property
-    def n_params(self) -> int:
-        """Number of real parameters."""
-        return count_real(self.params)
+    def weight(self) -> Float[Array, "samples"]:
+        return self.samples.flat_weight
 
     def parts(self, x: Inexact[Array, "samples"]) -> Float[Array, "samples parts"]:
         """Real and, for a complex log psi, imaginary part, in double precision."""
@@ -75,12 +145,10 @@ class TangentMap:
         return jnp.sqrt(weight) * (rows - mean)
 
     def residual(self, values: Inexact[Array, "samples"], mean: Array) -> Float[Array, "samples parts"]:
-        """e: centred and weighted local values."""
         difference = self.parts(values - mean.astype(values.dtype))
         return jnp.sqrt(self.samples.flat_weight)[:, None] * difference
 
     def apply(self, tangent: PyTree) -> Float[Array, "samples parts"]:
-        """rows @ tangent, for a tree like the parameters."""
         params, tangent = self.comm.pvary((self.params, tangent))
 
         def push(sigma: Array) -> Array:
@@ -89,7 +157,6 @@ class TangentMap:
         return self.center(self.parts(map_rows(push, self.samples.flat_sigma, self.chunk_size)))
 
     def adjoint(self, rows: Float[Array, "samples parts"]) -> PyTree:
-        """rows^T @ x, a tree like the parameters, the same on all workers."""
         weight = self.samples.flat_weight[:, None]
         scaled = jnp.sqrt(weight) * rows
         scaled = scaled - weight * self.comm.psum(jnp.sum(scaled, axis=0, keepdims=True))
@@ -100,13 +167,27 @@ class TangentMap:
         )
 
     def jacobian(self) -> Float[Array, "samples parts params"]:
-        """The rows themselves, dense, with the parameters flattened as by `flatten_real`."""
         params = self.comm.pvary(self.params)
 
         def one(sigma: Array) -> Array:
             return jnp.stack([flatten_real(g) for g in gradients(self.log_psi, params, sigma, self.n_parts)])
 
         return self.center(map_rows(jax.vmap(one), self.samples.flat_sigma, self.chunk_size))
+
+    @property
+    def n_groups(self) -> int:
+        return 1
+
+    @property
+    def overlaps(self) -> None:
+        return None
+
+    @property
+    def example(self) -> TangentMap:
+        return self
+
+    def each(self, function: Callable[[TangentMap], PyTree]) -> PyTree:
+        return function(self)
 
 
 def gradients(log_psi: LogPsi, params: PyTree, sigma: Array, n_parts: int) -> list[PyTree]:

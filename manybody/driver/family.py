@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Variational Monte Carlo of a whole family of ground states, for Hamiltonians with couplings."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from numpy.typing import ArrayLike
+
+from manybody import _checks
+from manybody._types import Array, Float, PyTree
+from manybody.ansatz import Conditioned
+from manybody.driver.base import Driver, Progress, check_hamiltonian
+from manybody.driver.hooks import Record
+from manybody.driver.identity import digest, identity, words
+from manybody.estimator import count_rows, expect, local_values
+from manybody.operator import CompiledOperator, Operator
+from manybody.parallel import REPLICATED, SHARD, Comm
+from manybody.sampler import Sampler
+from manybody.sr import SR, Preconditioner, Problem, TangentFamily
+from manybody.state import VariationalState
+from manybody.stats import Estimate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Family:
+    """States psi(sigma; g) for all couplings g in a box; immutable.
+
+    Attributes:
+        ansatz: whose parameters are functions of the couplings.
+        params: its parameters.
+        plain: a state of the plain ansatz with the sampler that draws from the members.
+    """
+
+    ansatz: Conditioned
+    params: PyTree
+    plain: VariationalState
+
+    def at(self, couplings: ArrayLike) -> VariationalState:
+        """The state at some couplings, seen in the optimisation or not, with samples from new chains.
+
+        Raises:
+            ValueError: if the couplings lie outside of the box, or have another shape.
+        """
+        params = self.ansatz.at(self.params, self.ansatz.check_inside(couplings))
+        return self.plain.replace(params=params).sample()
+
+    def slopes(self, couplings: ArrayLike) -> PyTree:
+        """How its parameters change with the couplings: a tree like them, with a leading axis for several couplings.
+
+        Raises:
+            ValueError: as `at`.
+        """
+        return self.ansatz.slopes(self.params, self.ansatz.check_inside(couplings))
+
+
+class FamilyVMC(Driver[Family]):
+    r"""Minimises the mean of the energies at several couplings, of states that share their parameters.
+
+    .. math:: L(c) = \frac1R \sum_r \frac{\langle\psi(g_r)|H(g_r)|\psi(g_r)\rangle}{\langle\psi(g_r)|\psi(g_r)\rangle}
+
+    One step does for all couplings at once (`jax.vmap`) what a step of `VMC` does for one; each has its own chains.
+    Force and metric are the means over r of those of the members, with respect to the parameters that they share: the
+    step of stochastic reconfiguration is that of imaginary time, in the sum of their metrics. Between the couplings the
+    states are interpolated; choose some more of them than the degree of the series, denser at the ends of the box
+    (Chebyshev nodes) if the degree is high.
+
+    Args:
+        hamiltonian: function of the couplings (a float if there is one, otherwise an array) to a Hermitian operator,
+            with the same terms for all couplings.
+        ansatz: the family.
+        sampler: draws from the plain ansatz; its chains are there once for each r.
+        couplings: g (points,) or (points, n_couplings).
+        n_samples: number of samples at each of them, on all workers together.
+        optimizer: any optax optimizer.
+        preconditioner: turns local energies into a direction; None for the plain force.
+        seed: integer seed or typed key for parameters and chains.
+        chunk_size: configurations of each r evaluated at a time.
+        comm: the workers; by default all that were launched.
+
+    Records have the mean of the energies in "energy", and those of the members with their errors in "energies" and
+    "errors" (points,).
+
+    Raises:
+        TypeError: if `ansatz` is not `Conditioned`.
+        ValueError: if couplings lie outside of the box of the ansatz, Hamiltonians have different terms, or one of them
+            is none for `VMC`; and as `VariationalState`.
+
+    Example:
+        >>> import optax
+        >>> import manybody as mb
+        >>> lattice, space = mb.lattice.chain(4), mb.hilbert.Spin(4)
+        >>> ansatz = mb.ansatz.Conditioned(mb.ansatz.RBM(), lower=0.5, upper=1.5, degree=3)
+        >>> driver = mb.driver.FamilyVMC(
+        ...     lambda h: mb.hamiltonian.ising(space, lattice, h=h),
+        ...     ansatz,
+        ...     mb.sampler.Exact(space),
+        ...     [0.5, 0.75, 1.0, 1.25, 1.5],
+        ...     optimizer=optax.sgd(0.1),
+        ... )
+        >>> family = driver.run(30, progress=False)
+        >>> family.at(0.6).samples.sigma.shape
+        (16, 1, 4)
+
+    Reference:
+        R. Rende, L. L. Viteritti, F. Becca, A. Scardicchio, A. Laio and G. Carleo, arXiv:2502.09488 (one network for
+        many Hamiltonians, with the mean of their energies and metrics); M. Scherbela, R. Reisenhofer, L. Gerard,
+        P. Marquetand and P. Grohs, arXiv:2105.08351 (shared weights for many molecules).
+    """
+
+    def __init__(
+        self,
+        hamiltonian: Callable[[Any], Operator],
+        ansatz: Conditioned,
+        sampler: Sampler,
+        couplings: ArrayLike,
+        n_samples: int | None = None,
+        *,
+        optimizer: optax.GradientTransformation,
+        preconditioner: Preconditioner | None = SR(),
+        seed: int | Array = 0,
+        chunk_size: int | None = None,
+        comm: Comm | None = None,
+    ) -> None:
+        _checks.require_type(ansatz, Conditioned, "ansatz")
+        points = ansatz.check_inside(couplings)
+        is_list = points.ndim == 1 + len(ansatz.shape) and len(points) > 0
+        _checks.require(is_list, "couplings", f"have shape (points, {str(ansatz.shape)[1:]}", points.shape)
+        plain = VariationalState(ansatz.ansatz, sampler, n_samples, seed=seed, chunk_size=chunk_size, comm=comm)
+        operators = [hamiltonian(point) for point in points]
+        for operator in operators:
+            check_hamiltonian(operator, plain)
+        self.hamiltonian = hamiltonian
+        self.ansatz = ansatz
+        self.couplings = points
+        self._first = operators[0]
+        self._axes = jax.tree.map(lambda spec: 1 if spec == SHARD else 0, sampler.state_spec)
+        params = plain.comm.replicate(ansatz.from_plain(plain.params))
+        chains = _new_chains(plain, seed, len(points), self._axes)
+        super().__init__(plain, _stacked(operators), params, chains, optimizer, preconditioner)
+
+    @property
+    def state(self) -> Family:
+        """The present family."""
+        return Family(self.ansatz, self._progress.params, self._state)
+
+    def describe(self) -> str:
+        """The choices that the preconditioner makes, in words."""
+        comm, n_points = self.comm, len(self.couplings)
+        samples = jax.eval_shape(lambda s: s.sample(), self._state).samples
+        local = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((n_points, comm.rows_per_worker(x), *x.shape[1:]), x.dtype), samples
+        )
+        return self.preconditioner.describe(self._tangent(self._progress.params, self._progress.constants, local))
+
+    def _about(self) -> dict[str, str]:
+        return {
+            **identity(self._first, self._state, self.preconditioner),
+            "hamiltonian": f"{words(self._first)}, couplings {digest(self._operator)}",
+            "ansatz": words(self.ansatz),
+            "couplings": f"{len(self.couplings)} points {digest(self.couplings)}",
+        }
+
+    def _spec(self) -> Progress:
+        return self._layout(self._state.sampler.state_spec)
+
+    def _first_count(self) -> int:
+        """Connections of the present chains, or of random configurations, where there are most of them."""
+        state, comm = self._state, self.comm
+
+        def count_one(chains: Any, operator: CompiledOperator) -> Array:
+            sigma = state.sampler.examples(comm, chains)
+            return count_rows(comm, operator, sigma, state.chunk_size) * state.n_local / len(sigma)
+
+        def count(chains: Any, operator: CompiledOperator) -> Array:
+            return jnp.max(jax.vmap(count_one, (self._axes, 0))(chains, operator))
+
+        run = comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
+        return math.ceil(run(self._progress.chains, self._operator))
+
+    @property
+    def _n_connections(self) -> int:
+        return self._first.max_connections
+
+    def _features(self) -> Float[Array, "points terms"]:
+        return jax.vmap(self.ansatz.features)(jnp.asarray(self.couplings))
+
+    def _tangent(self, params: PyTree, constants: PyTree, samples: Any) -> TangentFamily:
+        state = self._state
+
+        def log_psi(member: PyTree, sigma: Array) -> Array:
+            return state.network.log_psi(member["ansatz"], constants, sigma)
+
+        return TangentFamily(self.comm, log_psi, params, self._features(), samples, state.chunk_size)
+
+    def _make_step(self, n_buffer: int) -> Callable:
+        state, comm = self._state, self.comm
+
+        def member(params: PyTree, constants: PyTree, chains: PyTree, operator: CompiledOperator) -> tuple:
+            amplitude = state.network.bind(params, constants)
+            chains, samples, info = state.sampler.sample(comm, amplitude, chains, state.draws)
+            values, n_rows = local_values(comm, amplitude, operator, samples.flat_sigma, n_buffer, state.chunk_size)
+            return chains, (samples, values, n_rows, info, expect(comm, values, samples, hermitian=True))
+
+        members = jax.vmap(member, (0, None, self._axes, 0), (self._axes, 0))
+
+        def step(old: Progress, operator: CompiledOperator) -> tuple[Progress, Record]:
+            self.n_traces += 1  # runs when traced, not when executed
+            params = jax.vmap(lambda g: self.ansatz.at(old.params, g))(jnp.asarray(self.couplings))
+            chains, (samples, values, n_rows, info, energies) = members(params, old.constants, old.chains, operator)
+            tangent = self._tangent(old.params, old.constants, samples)
+            problem = Problem(tangent, values.reshape(-1), energies.mean, old.step)  # (points * samples,)
+            record: Record = {
+                **_summarised(info),
+                "energy": _averaged(energies),
+                "energies": energies.mean,
+                "errors": energies.error,
+                "n_connections": jnp.max(n_rows),
+            }
+            return self._updated(old, chains, problem, record)
+
+        spec = self._spec()
+        return comm.spmd(step, (spec, REPLICATED), (spec, REPLICATED))
+
+
+def _stacked(operators: Sequence[Operator]) -> CompiledOperator:
+    """One compiled operator, whose arrays have a leading axis."""
+    compiled = [operator.compile() for operator in operators]
+    alike = {(jax.tree.structure(one), tuple(x.shape for x in jax.tree.leaves(one))) for one in compiled}
+    _checks.require(len(alike) == 1, "hamiltonian", "have the same terms for all couplings", "different ones")
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *compiled)
+
+
+def _new_chains(state: VariationalState, seed: int | Array, n_points: int, axes: PyTree) -> PyTree:
+    """Chains of all couplings, side by side: the axis of the workers stays the first."""
+    sampler, comm = state.sampler, state.comm
+    key = seed if isinstance(seed, jax.Array) else jax.random.key(seed)
+    keys = jax.random.split(jax.random.split(key, 3)[2], n_points)  # the first two are those of `VariationalState`
+    init = jax.vmap(lambda key: sampler.init(comm, key), out_axes=axes)
+    return comm.spmd(init, (REPLICATED,), sampler.state_spec)(comm.replicate(keys))
+
+
+def _summarised(info: dict[str, Array]) -> dict[str, Array]:
+    """What samplers say: the mean acceptance, and the worst of anything else."""
+    means = {name: jnp.mean(x, axis=0) for name, x in info.items() if name == "acceptance"}
+    return {**{name: jnp.max(x, axis=0) for name, x in info.items()}, **means}
+
+
+def _averaged(energies: Estimate) -> Estimate:
+    """The mean of independent estimates."""
+    return Estimate(
+        mean=jnp.mean(energies.mean),
+        error=jnp.linalg.norm(energies.error) / len(energies.mean),
+        variance=jnp.mean(energies.variance),
+        tau=jnp.max(energies.tau),
+        r_hat=jnp.max(energies.r_hat),
+        n_effective=jnp.sum(energies.n_effective),
+        n_draws=jnp.max(jnp.asarray(energies.n_draws)),
+    )
