@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ from manybody.program.config import (
     StochasticReconfiguration,
 )
 from manybody.program.tables import Call, ConfigError
-from manybody.sampler import Exact, Metropolis, Sampler
+from manybody.sampler import Direct, Exact, Metropolis, Sampler
 from manybody.sr import SR
 from manybody.state import VariationalState
 
@@ -80,8 +81,8 @@ def sampler(config: GroundState, problem: Problem, **changes: Any) -> Sampler:
     """
     choice = config.sampler
     with table("sampler"):
-        if choice.move is None:
-            return Exact(problem.space)
+        if choice.kind != "Metropolis":
+            return {"Exact": Exact, "Direct": Direct}[choice.kind](problem.space)
         move = MOVES.make(choice.move, problem.lattice)
         numbers = {name: getattr(choice, name) for name in ("n_chains", "sweep_size", "n_burn_in")} | changes
         return Metropolis(problem.space, move, **{name: n for name, n in numbers.items() if n is not None})
@@ -98,7 +99,10 @@ def ansatz(config: GroundState, problem: Problem) -> Any:
         if "symmetries" in call.arguments:
             permutations = FrozenArray(problem.lattice.translations())
             call = Call(call.kind, {**call.arguments, "symmetries": permutations})
-        made = ANSATZES.make(call)
+        wanted = inspect.signature(ANSATZES.functions[call.kind]).parameters
+        known = {"lattice": problem.lattice, "graph": problem.lattice, "space": problem.space}
+        supplied = {name: value for name, value in known.items() if name in wanted}
+        made = ANSATZES.make(Call(call.kind, {**supplied, **call.arguments}))
         # Some arguments can only be checked against the configurations, which a module sees when it is initialised.
         sigma = jax.ShapeDtypeStruct((1, problem.space.size), jnp.int8)
         jax.eval_shape(made.init, jax.random.key(0), sigma)

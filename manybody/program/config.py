@@ -53,11 +53,12 @@ LATTICES = Registry(
 SPACES = Registry(_exported(hilbert, "Fermion", "Fock", "Qubit", "Spin"))
 HAMILTONIANS = Registry(_exported(hamiltonian, "bose_hubbard", "heisenberg", "hubbard", "ising", "j1j2", "t_v", "xxz"))
 ANSATZES = Registry(
-    _exported(ansatz, "MLP", "RBM", "Jastrow", "MeanField"),
+    _exported(ansatz, "ARConv", "ARDense", "ARRNN", "ARTransformer", "GraphNetwork", "Jastrow", "MLP", "MPS")
+    | _exported(ansatz, "MeanField", "RBM", "ResNet", "ViT"),
     {
         "param_dtype": _exported(jnp, "float32", "float64", "complex64", "complex128"),
         "symmetries": {"translations": "translations"},  # made when the lattice is known
-        "activation": {"log_cosh": ansatz.log_cosh, **_exported(nn, "gelu", "relu", "silu", "tanh")},
+        "activation": {"log_cosh": ansatz.log_cosh, **_exported(nn, "gelu", "relu", "selu", "silu", "tanh")},
     },
 )
 MOVES = Registry({"Exchange": exchange, "Hop": hop, "LocalFlip": local_flip, "MultiFlip": multi_flip})
@@ -85,7 +86,7 @@ class Sampling:
     """[sampler]: where samples come from; numbers that are left out are those of `Metropolis`."""
 
     move: Call | None = field(default=None, metadata={"registry": MOVES})
-    kind: Literal["Metropolis", "Exact"] = "Metropolis"
+    kind: Literal["Metropolis", "Exact", "Direct"] = "Metropolis"
     n_samples: int | None = None
     n_chains: int | None = None
     sweep_size: int | None = None
@@ -95,10 +96,17 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.kind == "Metropolis":
             _checks.require(self.move is not None, "move", "be given for Metropolis", "nothing")
-        else:
-            for name in ("move", "n_samples", "n_chains", "sweep_size", "n_burn_in"):
-                got = getattr(self, name)
-                _checks.require(got is None, name, f"be left out for {self.kind}, which takes all states", got)
+            return
+        self.check_left_out(self, "move", "n_samples", "n_chains", "sweep_size", "n_burn_in")
+        if self.kind == "Direct":
+            _checks.require(self.n_samples is not None, "n_samples", "be given for Direct", "nothing")
+
+    def check_left_out(self, table: Any, *names: str) -> None:
+        """Raise `ValueError` for a number in a table that says nothing to this kind of sampler."""
+        reason = {"Exact": "takes all states", "Direct": "has no chains"}.get(self.kind)
+        for name in names if reason else ():
+            unused = getattr(table, name) is not None and not (self.kind == "Direct" and name == "n_samples")
+            _checks.require(not unused, name, f"be left out for {self.kind}, which {reason}", getattr(table, name))
 
 
 @dataclass(frozen=True)
@@ -191,6 +199,9 @@ class GroundState:
     measure: Measurement = Measurement()
     reference: Reference | None = None
     run: Run = Run()
+
+    def __post_init__(self) -> None:
+        self.sampler.check_left_out(self.measure, "n_samples", "n_chains", "n_burn_in")
 
 
 def load(path: Path, cls: type, overrides: Mapping[str, Any] | None = None) -> Any:

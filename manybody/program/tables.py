@@ -25,7 +25,7 @@ from typing import Any
 
 from manybody import _checks
 
-NOT_OPTIONS = frozenset({"space", "lattice", "n_sites", "n_orbitals", "parent", "name"})
+NOT_OPTIONS = frozenset({"space", "lattice", "graph", "n_sites", "n_orbitals", "parent", "name"})
 """Parameters that a program supplies itself (the last two: those of every Flax module)."""
 WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
 

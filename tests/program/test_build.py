@@ -196,11 +196,54 @@ def test_option_is_not_ignored(key: str, value: Any, look: Callable, start: tupl
 
 
 def test_kinds_of_samplers_and_moves() -> None:
-    assert sampler(tiny(("sampler", {"kind": "Exact"}))) == mb.sampler.Exact(mb.hilbert.Spin(6, total_sz=0))
+    assert sampler(tiny(("sampler", {"kind": "Exact"}), ("measure", ...))) == mb.sampler.Exact(
+        mb.hilbert.Spin(6, total_sz=0)
+    )
     moves = {"LocalFlip": mb.sampler.LocalFlip(), "MultiFlip": mb.sampler.MultiFlip(3)}
     for kind, move in moves.items():
         numbers = {"n_flips": 3} if kind == "MultiFlip" else {}
         assert sampler(tiny(("space", ...), ("sampler.move", {"kind": kind, **numbers}))).move == move
+
+
+NETWORKS = {
+    "ARConv": {"features": [4], "kernel_size": 2},
+    "ARDense": {"features": [4], "phase": True},
+    "ARRNN": {"features": 4, "cell": "gru"},
+    "ARTransformer": {"d_model": 4, "heads": 2},
+    "GraphNetwork": {"features": 4, "activation": "tanh"},
+    "MPS": {"bond_dim": 3, "periodic": True},
+    "ResNet": {"features": 4, "kernel_size": [3], "output": "phase"},
+    "ViT": {"patch": 2, "d_model": 4, "heads": 2},
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_ansatzes_that_know_lattice_or_space(kind: str) -> None:
+    made = ansatz(tiny(("ansatz", {"kind": kind, **NETWORKS[kind]})))
+    assert type(made) is getattr(mb.ansatz, kind)
+    for name, value in NETWORKS[kind].items():
+        given = getattr(made, name)
+        assert given == (jnp.tanh if value == "tanh" else tuple(value) if isinstance(value, list) else value)
+    problem = build.problem(tiny())
+    for name, value in {"lattice": problem.lattice, "graph": problem.lattice, "space": problem.space}.items():
+        assert getattr(made, name, value) == value
+
+
+def test_direct_samples() -> None:
+    network = ("ansatz", {"kind": "ARDense", "features": [2]})
+    config = tiny(network, ("measure", ...), ("sampler", {"kind": "Direct", "n_samples": 12}))
+    assert sampler(config) == mb.sampler.Direct(mb.hilbert.Spin(6, total_sz=0))
+    assert build.state(config, build.problem(config)).n_samples == 12
+    for kind, table, key in (("Direct", "sampler", "n_chains"), ("Direct", "measure", "n_burn_in")):
+        with pytest.raises(ValueError, match=f"`{key}` must be left out for {kind}, which has no chains"):
+            tiny(network, ("measure", {}), ("sampler", {"kind": kind, "n_samples": 12}), (f"{table}.{key}", 4))
+    with pytest.raises(ValueError, match="`n_samples` must be left out for Exact, which takes all states"):
+        tiny(("sampler", {"kind": "Exact"}), ("measure.n_samples", 4))
+    with pytest.raises(ValueError, match="`n_samples` must be given for Direct"):
+        tiny(network, ("sampler", {"kind": "Direct"}))
+    with pytest.raises(ConfigError, match="autoregressive"):
+        chosen = tiny(("measure", ...), ("sampler", {"kind": "Direct", "n_samples": 12}))
+        build.state(chosen, build.problem(chosen))
 
 
 def test_hops() -> None:
@@ -212,7 +255,7 @@ def test_hops() -> None:
 
 @pytest.mark.parametrize("start", [BOSONS, ELECTRONS, SPINLESS])
 def test_particles_can_be_optimised(start: tuple) -> None:
-    config = tiny(*start, ("sampler", {"kind": "Exact"}))
+    config = tiny(*start, ("sampler", {"kind": "Exact"}), ("measure", ...))
     found = build.problem(config)
     assert found.hamiltonian.space == found.space
     assert build.state(config, found).sample().expect(found.hamiltonian).error == 0
