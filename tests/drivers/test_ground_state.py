@@ -110,7 +110,7 @@ def test_as_a_process_with_exact_sums(tmp_path: Path) -> None:
     rate = {"kind": "linear", "start": 0.4, "stop": 0.2}
     shift = {"kind": "exponential", "start": 0.1, "stop": 0.001, "steps": 2}
     changes = [("optimisation", {"steps": 60, "learning_rate": rate, "sr": {"diag_shift": shift}}), ("measure", ...)]
-    path = write(tmp_path, ("sampler", {"kind": "Exact"}), ("measure", ...), *changes)
+    path = write(tmp_path, ("sampler", {"kind": "Exact"}), *changes)
     command = [sys.executable, "-m", "manybody.program.cli", "ground-state", path]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
