@@ -97,7 +97,7 @@ class Autoregressive(nn.Module):
 
         Args:
             x: the encoded levels of all positions.
-            prefix: what it keeps of the positions before `start`, leaves (rows, start, ...); not used if that is 0.
+            prefix: what it keeps of the positions before `start`, leaves (rows, start, ...); () if that is 0.
             start: static.
 
         Returns:
@@ -124,7 +124,7 @@ class Autoregressive(nn.Module):
 
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
         levels = self._levels(sigma).reshape(-1, self.space.size)  # (rows, positions)
-        outputs, _ = self.evaluate(self._encoded(levels), None, 0)
+        outputs, _ = self.evaluate(self._encoded(levels), (), 0)
         return jnp.sum(self._terms(outputs, levels, 0), axis=-1).reshape(sigma.shape[:-1])
 
     def conditionals(self, sigma: Int8[Array, "*batch sites"]) -> Float[Array, "*batch positions levels"]:
@@ -133,7 +133,7 @@ class Autoregressive(nn.Module):
         At position p is site `order[p]`. Levels that cannot occur have -inf.
         """
         levels = self._levels(sigma).reshape(-1, self.space.size)
-        outputs, _ = self.evaluate(self._encoded(levels), None, 0)
+        outputs, _ = self.evaluate(self._encoded(levels), (), 0)
         log_p = log_conditionals(outputs[..., : self.n_levels], *self._open(levels))
         return log_p.reshape(*sigma.shape, self.n_levels)
 
@@ -160,7 +160,7 @@ class Autoregressive(nn.Module):
     def init_cache(self, sigma: Int8[Array, "batch sites"]) -> ARCache:
         """The cache of these configurations, from scratch."""
         levels = self._levels(sigma)
-        outputs, memory = self.evaluate(self._encoded(levels), None, 0)
+        outputs, memory = self.evaluate(self._encoded(levels), (), 0)
         return ARCache(sigma, self._terms(outputs, levels, 0), memory)
 
     def log_ratio(

@@ -18,7 +18,7 @@ from manybody.ansatz.autoregressive.grid import Box, as_lists, box, order_on, re
 from manybody.ansatz.autoregressive.layered import Layered, check_features
 from manybody.lattice import Lattice
 
-GATHERED = 4
+GATHERED = 2
 """Light cones are evaluated if their taps are at most so many for each site and layer: else matrices are faster."""
 
 
