@@ -113,12 +113,21 @@ def test_one_tensor_for_all_sites():
     np.testing.assert_allclose(psi(mps, variables, SPIN.all_states()), expected, atol=1e-12)
 
 
+def test_one_tensor_begins_of_order_one_however_often_it_is_multiplied():
+    space = Spin(4000)
+    sigma = space.random_state(jax.random.key(4), 5)
+    mps = MPS(space, 3, periodic=True, translation_invariant=True)
+    init = jax.jit(mps.init)
+    for seed in range(3):
+        assert np.max(np.abs(compiled(mps)(init(jax.random.key(seed), sigma), sigma))) < 5
+
+
 def test_noise_is_the_spread_around_the_product_state():
     space = Spin(60)
     sigma = space.random_state(jax.random.key(4), 300)
     for noise in (0.0, 0.1, 1.0):
         mps = MPS(space, 1, noise=noise)
-        log_psi = mps.apply(mps.init(jax.random.key(5), sigma), sigma)
+        log_psi = compiled(mps)(jax.jit(mps.init)(jax.random.key(5), sigma), sigma)
         assert np.std(log_psi.real) == pytest.approx(noise / np.sqrt(2), rel=0.3)
 
 
