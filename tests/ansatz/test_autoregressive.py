@@ -19,7 +19,7 @@ from manybody.lattice import chain, cubic, honeycomb, rectangle, square
 
 SPACE = Spin(6)
 LEVELS = np.random.default_rng(0).integers(2, size=(5, 6))
-SIGMA = SPACE.from_levels(LEVELS)
+SIGMA = jnp.asarray(SPACE.from_levels(LEVELS))
 
 
 def parameters(ansatz, sigma=SIGMA, seed=1):
@@ -94,7 +94,7 @@ def test_conv_formula_on_a_lattice(periodic):
     """Kernels of size 2 on 3 x 4 sites: the site, the one to the left, and three in the row above, round the torus."""
     space, lattice = Spin(12), rectangle(3, 4, periodic=periodic)
     levels = np.random.default_rng(1).integers(2, size=(4, 12))
-    sigma, ansatz = space.from_levels(levels), ARConv(space, (3,), 2, lattice=lattice, activation=jnp.tanh)
+    sigma, ansatz = jnp.asarray(space.from_levels(levels)), ARConv(space, (3,), 2, lattice=lattice, activation=jnp.tanh)
     params = parameters(ansatz, sigma)
 
     def near(layer, p):
@@ -208,7 +208,7 @@ def test_order(make):
     """In another order of sites, the same network sees permuted configurations."""
     order = (3, 0, 5, 1, 4, 2)
     params = parameters(make(SPACE))
-    expected = conditionals(make(SPACE), params, SIGMA[:, order])
+    expected = conditionals(make(SPACE), params, SIGMA[:, jnp.array(order)])
     np.testing.assert_allclose(conditionals(make(SPACE, order=order), params), expected, atol=1e-12)
 
 
