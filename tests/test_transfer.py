@@ -186,3 +186,42 @@ def test_moves_of_particles():
     space, lattice = Fermion(4, n_fermions=2), square(2)
     small = VariationalState(Bonds(lattice), Metropolis(space, Hop(lattice), n_chains=2), 4)
     assert small.transfer(square(4)).sampler.move == Hop(square(4))
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lattice: ansatz.ResNet(lattice, features=3, output="real"),
+        lambda lattice: ansatz.GraphNetwork(lattice, features=3, output="real"),
+        lambda lattice: ansatz.ViT(lattice, patch=1, d_model=4, heads=2, output="real"),
+    ],
+    ids=["resnet", "graph-network", "vit"],
+)
+def test_networks_on_a_larger_lattice(make):
+    """Of what is repeated, log psi per site is the same; for a transformer, if patches attend to near ones only."""
+    small = state(make(square(4)), Spin(16), Metropolis(Spin(16), LocalFlip(), n_chains=2), n_samples=2)
+    if "attention_0" in small.params:
+        labels = np.array(make(square(4)).row_labels()["attention_0"])
+        near = np.all(labels == 0, axis=1)  # anything else has more images on the larger lattice
+        cut = {k: np.where(near[:, None], v, 0.0) for k, v in small.params.items() if k.startswith("attention")}
+        small = small.replace(params={**small.params, **cut})
+    large = small.transfer(square(8))
+    sigma = np.asarray(Spin(16).random_state(jax.random.key(0), 5))
+    repeated = np.tile(sigma.reshape(5, 4, 4), (1, 2, 2)).reshape(5, 64)
+    np.testing.assert_allclose(large.log_psi(repeated), 4 * small.log_psi(sigma), rtol=1e-10)
+
+
+def test_attention_by_displacement():
+    lattice, larger = square(4), square(8)
+    small = ansatz.ViT(lattice, patch=2, d_model=4, heads=2)
+    old, new = (m.row_labels()["attention_1"] for m in (small, ansatz.ViT(larger, patch=2, d_model=4, heads=2)))
+    assert len(set(old)) == len(old) == 4
+    assert len(set(new)) == len(new) == 16
+    params = state(small, Spin(16), Metropolis(Spin(16), LocalFlip(), n_chains=2), n_samples=2)
+    carried = params.transfer(larger).params["attention_1"]
+    for vector, row in zip(new, carried, strict=True):
+        expected = params.params["attention_1"][old.index(vector)] if vector in old else np.zeros(2)
+        np.testing.assert_array_equal(row, expected)

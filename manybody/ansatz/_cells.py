@@ -18,7 +18,7 @@ import numpy as np
 from manybody import _checks
 from manybody._struct import read_only
 from manybody.lattice import Lattice
-from manybody.lattice.cluster import Matrix, grid, normal_form, numbers, wrap
+from manybody.lattice.cluster import Matrix, grid, normal_form, numbers, shortest, wrap
 
 
 def closed(torus: Matrix, periodic: Sequence[bool], beyond: np.ndarray) -> Matrix:
@@ -73,12 +73,18 @@ class Patches(NamedTuple):
     Attributes:
         sites: of each patch, in the same order in all of them, shape (patches, sites of a patch).
         displacements: the number of the displacement from patch i to patch j, shape (patches, patches).
-        n_displacements: how many there are: as many as patches on a torus, more with open ends.
+        vectors: the displacements, the shortest ones, in units of the primitive vectors of the patches, shape (numbers,
+            dim): as many as patches on a torus, more with open ends.
     """
 
     sites: np.ndarray
     displacements: np.ndarray
-    n_displacements: int
+    vectors: np.ndarray
+
+    @property
+    def n_displacements(self) -> int:
+        """How many displacements there are."""
+        return len(self.vectors)
 
 
 @functools.lru_cache(maxsize=64)
@@ -97,7 +103,10 @@ def patches(lattice: Lattice, patch: int | tuple[int, ...] | Matrix) -> Patches:
     places = grid(shape)
     around = closed(torus, lattice.periodic, np.array(shape) - 1)
     between = numbers(around, wrap(around, places[None, :] - places[:, None])[0])
-    return Patches(read_only(sites), read_only(between), int(np.prod(normal_form(around).shape)))
+    basis = np.array(tile) @ np.array(lattice.basis)
+    vectors = grid(normal_form(around).shape)
+    vectors = vectors + shortest(vectors @ basis, np.array(around) @ basis) @ np.array(around)
+    return Patches(read_only(sites), read_only(between), read_only(vectors))
 
 
 def _tiling(lattice: Lattice, patch: Any) -> tuple[Matrix, Matrix]:

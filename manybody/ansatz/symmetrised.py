@@ -71,7 +71,7 @@ class Symmetrised(nn.Module):
 
     Reference:
         Projections in variational Monte Carlo: Mizusaki, Imada (2004), arXiv:cond-mat/0404570; of neural networks:
-        Nomura (2021), arXiv:2001.02106, eq. 2; Reh, Schmitt, Gärttner (2023), arXiv:2302.01941.
+        Nomura (2021), arXiv:2001.02106, eq. 2; Reh, Schmitt, Gärttner (2023), arXiv:2301.06788.
     """
 
     ansatz: nn.Module

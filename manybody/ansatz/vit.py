@@ -114,6 +114,11 @@ class ViT(nn.Module):
         head = Head(self.output, self.param_dtype, self.kernel_init, self.bias_init)
         return head(self._normalised(x, "norm")).reshape(sigma.shape[:-1])
 
+    def row_labels(self) -> dict[str, list[tuple[int, ...]]]:
+        """Displacements that the rows of the attention stand for: with them it carries over to larger lattices."""
+        vectors = [tuple(vector) for vector in patches(self.lattice, self.patch).vectors.tolist()]
+        return {f"attention_{layer}": vectors for layer in range(self.layers)}
+
     def _attention(
         self, x: Float[Array, "patches batch d_model"], tiles: Patches, layer: int
     ) -> Float[Array, "patches batch d_model"]:
