@@ -145,11 +145,10 @@ def _used_rows(used: Array, n_buffer: int) -> tuple[Array, Array]:
     count = jnp.sum(used, dtype=jnp.int32)
     if n_buffer < used.shape[0]:
         return _compacted(used, n_buffer), count
-    every = jnp.arange(n_buffer, dtype=jnp.int32)  # room for all: nothing to compact if there are no zeros
-    rows = jax.lax.cond(
-        jnp.all(used), lambda: every + jnp.zeros_like(used, jnp.int32), lambda: _compacted(used, n_buffer)
-    )
-    return rows, count
+    # Room for all: nothing to compact if there are no zeros. As varying over workers as the other branch, and so from
+    # the outset: JAX cannot batch a conditional inside of which a constant becomes it.
+    every = jnp.arange(n_buffer, dtype=jnp.int32) + jnp.zeros_like(used, jnp.int32)
+    return jax.lax.cond(jnp.all(used), lambda: every, lambda: _compacted(used, n_buffer)), count
 
 
 def _compacted(used: Array, n_buffer: int) -> Array:

@@ -56,8 +56,8 @@ def fidelity_susceptibility(state: VariationalState, slopes: PyTree) -> Estimate
         Array(2., dtype=float64)
 
     Reference:
-        W.-L. You, Y.-W. Li and S.-J. Gu, Phys. Rev. E 76, 022101 (2007), eq. 4; P. Zanardi, P. Giorda and M. Cozzini,
-        arXiv:quant-ph/0701061, eq. 2 (several couplings).
+        S.-J. Gu, arXiv:0811.3127, section III (review); P. Zanardi, P. Giorda and M. Cozzini, arXiv:quant-ph/0701061
+        (several couplings); R. Rende et al., arXiv:2502.09488 (of networks that know the couplings).
     """
     _checks.require(state.samples is not None, "state", "have samples", "none yet", "Use `state = state.sample()`.")
     samples: Samples = state.samples  # type: ignore[assignment]
@@ -72,10 +72,12 @@ def fidelity_susceptibility(state: VariationalState, slopes: PyTree) -> Estimate
 
 def _fits(slopes: PyTree, params: PyTree, n_axes: int) -> bool:
     """Whether the slopes have so many axes in front of those of the parameters."""
-    if jax.tree.structure(slopes) != jax.tree.structure(params):
-        return False
-    fits = jax.tree.map(lambda s, x: s.ndim == n_axes + x.ndim and s.shape[n_axes:] == x.shape, slopes, params)
-    return all(jax.tree.leaves(fits))
+
+    def shapes(tree: PyTree, start: int) -> dict[str, tuple]:
+        paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+        return {jax.tree_util.keystr(path): (jnp.ndim(x) - start, jnp.shape(x)[start:]) for path, x in paths}
+
+    return shapes(slopes, n_axes) == shapes(params, 0)
 
 
 @functools.lru_cache(maxsize=64)
