@@ -131,7 +131,8 @@ class FamilyVMC(Driver[Family]):
         _checks.require_type(ansatz, Conditioned, "ansatz")
         points = ansatz.check_inside(couplings)
         is_list = points.ndim == 1 + len(ansatz.shape) and len(points) > 0
-        _checks.require(is_list, "couplings", f"have shape (points, {str(ansatz.shape)[1:]}", points.shape)
+        shape = ", ".join(["points", *map(str, ansatz.shape)])
+        _checks.require(is_list, "couplings", f"have shape ({shape})", points.shape)
         plain = VariationalState(ansatz.ansatz, sampler, n_samples, seed=seed, chunk_size=chunk_size, comm=comm)
         operators = [hamiltonian(point) for point in points]
         for operator in operators:
@@ -213,7 +214,8 @@ class FamilyVMC(Driver[Family]):
         def step(old: Progress, operator: CompiledOperator) -> tuple[Progress, Record]:
             self.n_traces += 1  # runs when traced, not when executed
             params = jax.vmap(lambda g: self.ansatz.at(old.params, g))(jnp.asarray(self.couplings))
-            chains, (samples, values, n_rows, info, energies) = members(params, old.constants, old.chains, operator)
+            params, constants, operator = comm.pvary((params, old.constants, operator))  # JAX batches no pvary in loops
+            chains, (samples, values, n_rows, info, energies) = members(params, constants, old.chains, operator)
             tangent = self._tangent(old.params, old.constants, samples)
             problem = Problem(tangent, values.reshape(-1), energies.mean, old.step)  # (points * samples,)
             record: Record = {
