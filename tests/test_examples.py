@@ -36,10 +36,20 @@ def test_excited_states(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_phase_diagram(tmp_path: Path) -> None:
+    out = run(EXAMPLES[2], tmp_path)
+    levels = re.findall(r"h = [\d.]+ +(-[\d.]+) +(-[\d.]+) +[\d.]+ \+- ", out)
+    assert len(levels) == 9
+    assert all(abs(float(energy) / float(exact) - 1) < 2e-3 for energy, exact in levels)
+    peak = float(out.partition("largest at h = ")[2].split(";")[0])
+    assert peak in (0.9, 1.0)  # with free fermions at 0.96, between the two
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < 80
 
 
 def test_every_example_is_run() -> None:
-    assert [path.stem for path in EXAMPLES] == ["01_first_ground_state", "02_excited_states"]
+    assert [path.stem for path in EXAMPLES] == ["01_first_ground_state", "02_excited_states", "03_phase_diagram"]

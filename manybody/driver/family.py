@@ -42,14 +42,20 @@ class Family:
     params: PyTree
     plain: VariationalState
 
-    def at(self, couplings: ArrayLike) -> VariationalState:
+    def at(self, couplings: ArrayLike, n_samples: int | None = None) -> VariationalState:
         """The state at some couplings, seen in the optimisation or not, with samples from new chains.
 
+        Args:
+            couplings: in the box of the ansatz.
+            n_samples: number of samples, on all workers together; by default that of the optimisation.
+
         Raises:
-            ValueError: if the couplings lie outside of the box, or have another shape.
+            ValueError: if the couplings lie outside of the box, or have another shape, or n_samples does not fit the
+                chains.
         """
-        params = self.ansatz.at(self.params, self.ansatz.check_inside(couplings))
-        return self.plain.replace(params=params).sample()
+        plain, params = self.plain, self.ansatz.at(self.params, self.ansatz.check_inside(couplings))
+        draws = plain.draws if n_samples is None else plain.sampler.n_draws(n_samples, plain.comm)
+        return plain.replace(params=params, draws=draws).sample()
 
     def slopes(self, couplings: ArrayLike) -> PyTree:
         """How its parameters change with the couplings: a tree like them, with a leading axis for several couplings.
