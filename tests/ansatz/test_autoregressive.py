@@ -291,6 +291,47 @@ def test_what_stands_before_is_not_evaluated_again():
     assert base.STARTS == 4
 
 
+OPEN = {
+    "row": (Product(Fock(20, n_max=2), Spin(40)), {"features": (4, 3), "kernel_size": 3, "dilation": 2, "phase": True}),
+    "no-hidden-layer": (Spin(12), {"features": (), "kernel_size": 4}),
+    "reordered": (Spin(30), {"features": (5,), "order": tuple(range(29, -1, -1))}),
+    "square": (Spin(36), {"features": (3,), "kernel_size": 2, "lattice": square(6, periodic=False)}),
+}
+
+
+@pytest.mark.parametrize(("space", "options"), OPEN.values(), ids=OPEN)
+def test_one_changed_site_by_differences(space, options):
+    """To 1e-12 what full evaluations give, for every site, at the ends as well, and a value that stays."""
+    ansatz = ARConv(space, **options)
+    sigma = jnp.tile(space.random_state(jax.random.key(3), 3), (space.size, 1))
+    sites = np.repeat(np.arange(space.size, dtype=np.int32), 3)[:, None]
+    values = jnp.take_along_axis(space.random_state(jax.random.key(4), len(sigma)), sites, axis=1)
+    variables = {"params": parameters(ansatz, sigma)}
+    assert ansatz.bind(variables)._has_one_cone(1)
+    cache = jax.jit(lambda v: ansatz.apply(v, sigma, method="init_cache"))(variables)
+    ratio = jax.jit(lambda v: ansatz.apply(v, cache, sites, values, method="log_ratio"))(variables)
+    new = jnp.put_along_axis(sigma, sites, values, 1, inplace=False)
+    expected = ansatz.apply(variables, new) - ansatz.apply(variables, sigma)
+    np.testing.assert_allclose(ratio, expected, rtol=0, atol=1e-12)
+    assert np.any(expected == 0)
+    assert np.std(expected.real) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "n_changed"),
+    [
+        (Spin(30, total_sz=0), {}, 1),  # later positions have other levels left
+        (Spin(30), {}, 2),
+        (Spin(36), {"lattice": square(6)}, 1),
+        (Spin(6), {"features": (4, 4, 4), "kernel_size": 4}, 1),  # all positions, so nothing is saved
+    ],
+)
+def test_when_differences_are_not_taken(space, options, n_changed):
+    ansatz = ARConv(space, **options)
+    variables = {"params": parameters(ansatz, space.random_state(jax.random.key(0), 1))}
+    assert not ansatz.bind(variables)._has_one_cone(n_changed)
+
+
 # --- sizes and types -------------------------------------------------------------------------------------------------
 
 LARGE = [

@@ -41,6 +41,7 @@ class Case(NamedTuple):
 CASES = {
     "dense-spin": Case(lambda s: ARDense(s, (5, 4), phase=True), SPIN),
     "dense-mixed": Case(lambda s: ARDense(s, (4,), order=(4, 0, 6, 2, 5, 1, 3), phase=True), MIXED),
+    "conv-open": Case(lambda s: ARConv(s, (3, 2), kernel_size=2, phase=True), FREE),
     "conv-cones": Case(lambda s: ARConv(s, (4,), kernel_size=2, phase=True), MIXED),
     "conv-electrons": Case(lambda s: ARConv(s, (4, 3), kernel_size=4, order=(0, 3, 1, 4, 2, 5)), ELECTRONS),
     "conv-lattice": Case(lambda s: ARConv(s, (4,), kernel_size=2, lattice=rectangle(2, 3), phase=True), SPIN),

@@ -248,11 +248,24 @@ class Autoregressive(nn.Module):
     ) -> Inexact[Array, "rows later"]:
         """What each position from `start` on contributes to log psi."""
         low, high = (x[:, start:] for x in self._open(levels))
-        log_p = log_conditionals(outputs[..., : self.n_levels], low, high)
-        half = chosen(log_p, levels[:, start:], -jnp.inf) / 2
+        return self._of_levels(outputs, levels[:, start:], low, high)
+
+    def _terms_at(
+        self,
+        outputs: Float[Array, "rows places outputs"],
+        levels: Int[Array, "rows places"],
+        places: Int[Array, "rows places"],
+    ) -> Inexact[Array, "rows places"]:
+        """What some positions contribute, where nothing is conserved."""
+        high = jnp.asarray(self._limits.highest).at[places].get(mode="clip")
+        return self._of_levels(outputs, levels, jnp.zeros_like(high), high)
+
+    def _of_levels(self, outputs: Array, levels: Array, low: Array, high: Array) -> Inexact[Array, "rows places"]:
+        """log psi of the levels, given which of them can occur."""
+        half = chosen(log_conditionals(outputs[..., : self.n_levels], low, high), levels, -jnp.inf) / 2
         if not self.phase:
             return half
-        return jax.lax.complex(half, chosen(outputs[..., self.n_levels :], levels[:, start:], 0.0))
+        return jax.lax.complex(half, chosen(outputs[..., self.n_levels :], levels, 0.0))
 
     def _log_p(
         self, outputs: Float[Array, "draws outputs"], levels: Int[Array, "draws positions"], position: Int[Array, ""]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -14,6 +15,7 @@ from manybody._types import Array, Float, Inexact, Int, Int8
 from manybody.amplitude import apply_change
 from manybody.ansatz._numerics import Initializer
 from manybody.ansatz.autoregressive.base import ARCache, check_space
+from manybody.ansatz.autoregressive.cone import Cone, cones
 from manybody.ansatz.autoregressive.grid import Box, as_lists, box, order_on, reached, sources, tap_table, tiles
 from manybody.ansatz.autoregressive.layered import Layered, check_features
 from manybody.lattice import Lattice
@@ -123,6 +125,8 @@ class ARConv(Layered):
         self, cache: ARCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
     ) -> Inexact[Array, "batch"]:
         """log psi(changed configuration) - log psi(configuration of the cache)."""
+        if self._has_one_cone(sites.shape[1]):
+            return self._ratio_of_one(cache, sites[:, 0], values[:, 0])
         cones = self._cones()
         n_gathered = sites.shape[1] * sum(cone.shape[1] * self._sources(i).shape[1] for i, cone in enumerate(cones))
         if n_gathered > GATHERED * len(cones) * self.space.size:
@@ -130,10 +134,56 @@ class ARConv(Layered):
         levels = self._levels(apply_change(cache.sigma, sites, values))
         origins = jnp.asarray(np.argsort(self.order).astype(np.int32))[sites]
         x = self._encoded(levels)
-        for layer, (cone, before) in enumerate(zip(cones, cache.memory, strict=True)):
+        for layer, (cone, before) in enumerate(zip(cones, cache.memory[: len(cones)], strict=True)):
             places = jnp.asarray(cone)[origins].reshape(len(levels), -1)  # (batch, changed * cone)
             x = _replaced(before, places, self._at_places(layer, x, places))
         return jnp.sum(self._terms(x, levels, 0) - cache.terms, axis=-1)
+
+    def _has_one_cone(self, n_changed: int) -> bool:
+        """Whether a change is followed by differences: one site, nothing conserved, open ends, and if that is less."""
+        if n_changed > 1 or self.space.sectors or any(self._box.periodic):
+            return False
+        layers = list(enumerate(itertools.pairwise(self.widths)))
+        weights = [self._sources(layer).shape[1] * n_in * n_out for layer, (n_in, n_out) in layers]
+        in_cones = [self._one_cone[layer].taps.size * n_in * n_out for layer, (n_in, n_out) in layers]
+        return 2 * sum(in_cones) <= self.space.size * sum(weights)
+
+    def _ratio_of_one(
+        self, cache: ARCache, site: Int[Array, "batch"], value: Int8[Array, "batch"]
+    ) -> Inexact[Array, "batch"]:
+        """The log-ratio for one changed site, by the differences that it makes in its light cone."""
+        origin = jnp.asarray(np.argsort(self.order).astype(np.int32))[site]
+        batch = jnp.arange(len(site), dtype=jnp.int32)[:, None]
+        old = self._levels(cache.sigma)
+        levels = self._levels(apply_change(cache.sigma, site[:, None], value[:, None]))
+        codes = jnp.asarray(self._codes)
+        after, before = (codes[origin, jnp.take_along_axis(x, origin[:, None], axis=1)[:, 0]] for x in (levels, old))
+        difference = (after - before)[:, None]  # (batch, 1, features)
+        for layer, cone in enumerate(self._one_cone):
+            places = jnp.asarray(cone.places)[origin]  # (batch, displacements)
+            step = self._between(layer, cone.taps, difference)
+            if layer < len(self.features):
+                known, before = cache.memory[layer], cache.memory[len(self.features) + 1 + layer]
+                after = self.activation(before.at[batch, places].get(mode="clip") + step)
+                difference = after - known.at[batch, places].get(mode="clip")
+                difference = jnp.where((places < self.space.size)[:, :, None], difference, 0.0)
+        outputs = cache.memory[len(self.features)].at[batch, places].get(mode="clip") + step
+        terms = self._terms_at(outputs, levels.at[batch, places].get(mode="clip"), places)
+        gained = terms - cache.terms.at[batch, places].get(mode="clip")
+        return jnp.sum(jnp.where(places < self.space.size, gained, 0.0), axis=-1)
+
+    def _between(
+        self, layer: int, taps: Int[np.ndarray, "below here"], x: Float[Array, "batch below in"]
+    ) -> Float[Array, "batch here out"]:
+        """What a layer makes of differences in the cone."""
+        weights = jnp.asarray(self.kernels[layer]).at[taps].get(mode="fill", fill_value=0)  # (below, here, in, out)
+        n_in, n_out = x.shape[1] * x.shape[2], taps.shape[1] * weights.shape[3]
+        matrix = jnp.swapaxes(weights, 1, 2).reshape(n_in, n_out)
+        return (x.reshape(len(x), n_in) @ matrix).reshape(len(x), taps.shape[1], -1)
+
+    @property
+    def _one_cone(self) -> tuple[Cone, ...]:
+        return cones(self._box, self.kernel_size, self.dilation, len(self.widths) - 1)
 
     def _at_places(
         self, layer: int, x: Float[Array, "batch positions in"], places: Int[Array, "batch places"]

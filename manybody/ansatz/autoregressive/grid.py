@@ -58,6 +58,13 @@ def above(n_sites: int, width: int) -> Int[np.ndarray, "positions"]:
     return read_only(np.where(row > 0, row * width - 1 - place, n_sites).astype(np.int32))
 
 
+def displacements(box: Box, kernel_size: int, dilation: int, is_first: bool) -> list[tuple[int, ...]]:
+    """What lies between a site and those at the taps of a causal kernel, the nearest first."""
+    steps = itertools.product(range(1 - kernel_size, kernel_size), repeat=len(box.shape))
+    taps = [step for step in steps if step < (0,) * len(box.shape) or (not is_first and not any(step))]
+    return [tuple(dilation * n for n in step) for step in reversed(taps)]
+
+
 @functools.lru_cache(maxsize=64)
 def sources(box: Box, kernel_size: int, dilation: int, is_first: bool) -> Int[np.ndarray, "positions taps"]:
     """The position at each tap of a causal kernel, in the order of the sites; n_sites where there is none.
@@ -65,15 +72,14 @@ def sources(box: Box, kernel_size: int, dilation: int, is_first: bool) -> Int[np
     The taps are a site and the earlier ones fewer than `kernel_size` steps of `dilation` away along each axis, the
     nearest first. In the first layer a site does not see itself. Round periodic axes they lead to earlier sites only.
     """
-    steps = itertools.product(range(1 - kernel_size, kernel_size), repeat=len(box.shape))
-    taps = [step for step in steps if step < (0,) * len(box.shape) or (not is_first and not any(step))]
+    taps = displacements(box, kernel_size, dilation, is_first)
     n_sites, shape = int(np.prod(box.shape)), np.array(box.shape)
     here = np.stack(np.unravel_index(np.arange(n_sites), box.shape), axis=-1)  # (sites, dim)
-    there = here[:, None] + dilation * np.array(taps)[None]  # (sites, taps, dim)
+    there = here[:, None] + np.array(taps)[None]  # (sites, taps, dim)
     inside = np.all(np.array(box.periodic) | ((there >= 0) & (there < shape)), axis=-1)
     position = np.ravel_multi_index(tuple(np.moveaxis(there % shape, -1, 0)), box.shape)
     earlier = position <= np.arange(n_sites)[:, None] - is_first
-    nearest_first = np.where(inside & earlier, position, n_sites)[:, ::-1]
+    nearest_first = np.where(inside & earlier, position, n_sites)
     for tap in range(1, len(taps)):  # round a short axis several taps may lead to one site, which is seen once
         repeated = np.any(nearest_first[:, :tap] == nearest_first[:, tap : tap + 1], axis=1)
         nearest_first[repeated, tap] = n_sites

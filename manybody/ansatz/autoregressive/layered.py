@@ -14,7 +14,7 @@ from manybody._types import Array, Float, Int
 from manybody.ansatz.autoregressive.base import Autoregressive
 
 Memory = tuple[Array, ...]
-"""Activations of the hidden layers, and outputs, each (rows, positions, width)."""
+"""Activations of the hidden layers, outputs, and what the activations are of, each (rows, positions, width)."""
 
 
 class Layered(Autoregressive):
@@ -46,13 +46,13 @@ class Layered(Autoregressive):
     def evaluate(
         self, x: Float[Array, "rows positions features"], prefix: Memory, start: int
     ) -> tuple[Float[Array, "rows later outputs"], Memory]:
-        activation, memory = self.hidden[1], []
+        activation, memory, before = self.hidden[1], [], []
         for layer in range(len(self.widths) - 2):
-            new = activation(self.linear(layer, x, start))
-            x = jnp.concatenate([prefix[layer], new], axis=1) if start else new
-            memory.append(new)
+            before.append(self.linear(layer, x, start))
+            memory.append(activation(before[-1]))
+            x = jnp.concatenate([prefix[layer], memory[-1]], axis=1) if start else memory[-1]
         outputs = self.linear(len(memory), x, start)
-        return outputs, (*memory, outputs)
+        return outputs, (*memory, outputs, *before)
 
     def start_memory(self, n_draws: int) -> Memory:
         """Inputs and activations, (draws, positions, width)."""
