@@ -77,11 +77,7 @@ class Counted(Trees):
             place, stays, factor = jax.vmap(select)(_fold(keys, position), counts, factor)
             children = jnp.take_along_axis(children, place[:, :, None], axis=1)
             interval = jnp.where(stays[:, :, None], children, 0.0)
-            parent, level = place // n_levels, place % n_levels
-            row = (jnp.arange(n_trees, dtype=jnp.int32)[:, None] * n_draws + parent).reshape(-1)
-            cache = jax.tree.map(lambda x: x[row], cache)
-            levels = jnp.take_along_axis(levels, parent[:, :, None], axis=1)
-            levels = levels.at[:, :, position].set(level)
+            cache, levels = drawing.continued(cache, levels, place // n_levels, place % n_levels, position)
             return comm.pvary((cache, levels, interval, factor)), None
 
         first = (jnp.arange(n_draws) == 0).astype(points.dtype)[:, None] * jnp.array([0.0, 1.0])[None]  # all of it
