@@ -77,12 +77,7 @@ class Distinct(Trees):
             noise = jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, position), children.shape[1:]))(keys)
             raised = _with_maximum(children + noise, perturbed).reshape(n_trees, -1)
             perturbed, best = jax.lax.top_k(raised, n_beams)  # (trees, beams)
-            beam, level = best // n_levels, best % n_levels
-            row = (jnp.arange(n_trees, dtype=jnp.int32)[:, None] * n_beams + beam).reshape(-1)
-            cache = jax.tree.map(lambda x: x[row], cache)
-            levels = (
-                jnp.take_along_axis(levels, beam[:, :, None], axis=1).at[:, :, position].set(level.astype(jnp.int32))
-            )
+            cache, levels = drawing.continued(cache, levels, best // n_levels, best % n_levels, position)
             log_p = jnp.take_along_axis(children.reshape(n_trees, -1), best, axis=1)
             return comm.pvary((cache, levels, log_p, perturbed)), None
 

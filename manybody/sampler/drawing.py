@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from manybody import _checks
 from manybody._struct import dataclass
-from manybody._types import Array, Float, Inexact, Int, Int8, PRNGKey
+from manybody._types import Array, Float, Inexact, Int, Int8, PRNGKey, PyTree
 from manybody.amplitude import Amplitude, Autoregressive
 from manybody.hilbert import DiscreteSpace
 from manybody.parallel import REPLICATED, Comm
@@ -84,6 +84,21 @@ def drawable(space: DiscreteSpace, amplitude: Amplitude) -> Autoregressive:
 
 def _one_step(amplitude: Autoregressive) -> tuple:
     return amplitude.draw_step(amplitude.init_draw(1), jnp.int32(0), jnp.zeros(1, jnp.int32))
+
+
+def continued(
+    cache: PyTree,
+    levels: Int[Array, "trees beginnings positions"],
+    parent: Int[Array, "trees beginnings"],
+    level: Int[Array, "trees beginnings"],
+    position: Int[Array, ""],
+) -> tuple[PyTree, Int[Array, "trees beginnings positions"]]:
+    """Caches and levels of beginnings that go on from others of the same tree with a level at `position`."""
+    n_trees, n_beginnings, _ = levels.shape
+    row = (jnp.arange(n_trees, dtype=parent.dtype)[:, None] * n_beginnings + parent).reshape(-1)
+    levels = jnp.take_along_axis(levels, parent[:, :, None], axis=1)
+    levels = levels.at[:, :, position].set(level.astype(levels.dtype))
+    return jax.tree.map(lambda x: x[row], cache), levels
 
 
 def in_place(
