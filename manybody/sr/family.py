@@ -13,6 +13,7 @@ coefficients there are.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from manybody._types import Array, Float, Inexact, PyTree
 from manybody.estimator.expect import LogPsi
 from manybody.parallel import Comm
 from manybody.sampler import Samples
-from manybody.sr.tangent import Tangent, TangentMap
+from manybody.sr.tangent import Tangent, TangentMap, deviations
 
 
 @dataclass(frozen=True)
@@ -49,24 +50,12 @@ class TangentFamily(Tangent):
     chunk_size: int | None
 
     @property
-    def n_groups(self) -> int:
-        return len(self.features)
-
-    @property
     def n_parts(self) -> int:
         return self.example.n_parts
 
     @property
     def n_local(self) -> int:
         return math.prod(self.samples.weight.shape)
-
-    @property
-    def weight(self) -> Float[Array, "samples"]:
-        return self.samples.weight.reshape(-1) / self.n_groups  # (groups * chains * draws,)
-
-    @property
-    def overlaps(self) -> Float[Array, "groups groups"]:
-        return self.features @ self.features.T
 
     @property
     def example(self) -> TangentMap:
@@ -102,7 +91,24 @@ class TangentFamily(Tangent):
                 start += x.size
         return self._scaled(jnp.concatenate(columns, axis=-1))
 
+    def centered_kernel(self, own: Float[Array, "a u b v"]) -> Float[Array, "a u b v"]:
+        n_groups, n_parts, n_workers = self.n_groups, self.n_parts, self.comm.size
+        n = self.n_local // n_groups
+        blocks = own.reshape(n_groups, n, n_parts, n_workers, n_groups, n, n_parts)
+        blocks = jnp.moveaxis(blocks, 4, 1).reshape(n_groups, n_groups, n, n_parts, n_workers * n, n_parts)
+        weight = self.samples.weight.reshape(n_groups, n)
+        every = self.comm.all_gather(weight.T).T  # (groups, samples of all workers)
+        of_pairs = jax.vmap(jax.vmap(functools.partial(deviations, self.comm), (0, None, 0)), (0, 0, None))
+        overlaps = (self.features @ self.features.T / n_groups)[:, :, None, None, None, None]
+        found = (overlaps * of_pairs(blocks, weight, every)).reshape(n_groups, n_groups, n, n_parts, n_workers, n, -1)
+        return jnp.moveaxis(found, 1, 4).reshape(own.shape)
+
     # --- members -----------------------------------------------------------------------------------------------------
+
+    @property
+    def n_groups(self) -> int:
+        """Number of members."""
+        return len(self.features)
 
     def _member(self, params: PyTree, samples: Samples) -> TangentMap:
         return TangentMap(self.comm, self.log_psi, params, samples, self.chunk_size)

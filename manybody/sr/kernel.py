@@ -64,7 +64,7 @@ def kernel(tangent: Tangent) -> Float[Array, "rows rows"]:
         for block in others:  # (samples, parts, ...) of one leaf
             partial = partial + _contracted(comm, block.reshape(n_local * n_parts, -1))
         own = own + comm.psum_scatter(partial).reshape(own.shape)
-    return comm.all_gather(_centered(tangent, own)).reshape(n_rows, n_rows)
+    return comm.all_gather(tangent.centered_kernel(own)).reshape(n_rows, n_rows)
 
 
 def _contracted(comm: Comm, flat: Float[Array, "rows params"]) -> Float[Array, "all_rows all_rows"]:
@@ -259,22 +259,6 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
     if not layer.real or not (jnp.iscomplexobj(h) or jnp.iscomplexobj(d)):
         return mixed
     return (product(h, d) + mixed) / 2
-
-
-def _centered(tangent: Tangent, own: Float[Array, "a u b v"]) -> Float[Array, "a u b v"]:
-    """Own rows of sqrt(w_i w_j) times the kernel of deviations from the mean, that of the group of each sample."""
-    n_groups, n_parts, size = tangent.n_groups, tangent.n_parts, tangent.comm.size
-    shape = own.shape
-    own = own.reshape(n_groups, -1, n_parts, size, n_groups, tangent.n_local // n_groups, n_parts)  # (giu, whjv)
-    if tangent.overlaps is not None:
-        own = own * tangent.overlaps[:, None, None, None, :, None, None]
-    weight = tangent.weight.reshape(n_groups, -1)
-    every = tangent.comm.all_gather(tangent.weight).reshape(size, n_groups, -1)
-    # The weights of a group add up to 1 / n_groups.
-    own = own - n_groups * tangent.comm.psum(jnp.einsum("gi,giuwhjv->guwhjv", weight, own))[:, None]
-    own = own - n_groups * jnp.einsum("giuwhjv,whj->giuhv", own, every)[:, :, :, None, :, None]
-    own = own * jnp.sqrt(weight)[:, :, None, None, None, None, None]
-    return (own * jnp.sqrt(every)[None, None, None, :, :, :, None]).reshape(shape)
 
 
 def _real_columns(x: Array) -> Array:

@@ -53,11 +53,6 @@ class Tangent(abc.ABC):
         """Number of samples of this worker."""
 
     @property
-    @abc.abstractmethod
-    def weight(self) -> Float[Array, "samples"]:
-        """Weights of the samples of this worker; those of all add up to one."""
-
-    @property
     def n_params(self) -> int:
         """Number of real parameters."""
         return count_real(self.params)
@@ -82,22 +77,16 @@ class Tangent(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def n_groups(self) -> int:
-        """Number of groups of samples."""
-
-    @property
-    @abc.abstractmethod
-    def overlaps(self) -> Float[Array, "groups groups"] | None:
-        """Factors of the products of rows of two groups, beside those of the derivatives of `example`; None for 1."""
-
-    @property
-    @abc.abstractmethod
     def example(self) -> TangentMap:
         """The tangent map of one group, with shapes in place of arrays."""
 
     @abc.abstractmethod
     def each(self, function: Callable[[TangentMap], PyTree]) -> PyTree:
         """Arrays (samples, ...) that a function finds from the tangent map of a group, for those of all groups."""
+
+    @abc.abstractmethod
+    def centered_kernel(self, own: Float[Array, "a u b v"]) -> Float[Array, "a u b v"]:
+        """Products of rows (of this worker's and all samples, and their parts), from those of derivatives in `each`."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +117,6 @@ class TangentMap(Tangent):
     @property
     def n_local(self) -> int:
         return math.prod(self.samples.weight.shape)
-
-    @property
-    def weight(self) -> Float[Array, "samples"]:
-        return self.samples.flat_weight
 
     def parts(self, x: Inexact[Array, "samples"]) -> Float[Array, "samples parts"]:
         """Real and, for a complex log psi, imaginary part, in double precision."""
@@ -175,19 +160,24 @@ class TangentMap(Tangent):
         return self.center(map_rows(jax.vmap(one), self.samples.flat_sigma, self.chunk_size))
 
     @property
-    def n_groups(self) -> int:
-        return 1
-
-    @property
-    def overlaps(self) -> None:
-        return None
-
-    @property
     def example(self) -> TangentMap:
         return self
 
     def each(self, function: Callable[[TangentMap], PyTree]) -> PyTree:
         return function(self)
+
+    def centered_kernel(self, own: Float[Array, "a u b v"]) -> Float[Array, "a u b v"]:
+        weight = self.samples.flat_weight
+        return deviations(self.comm, own, weight, self.comm.all_gather(weight))
+
+
+def deviations(
+    comm: Comm, own: Float[Array, "a u b v"], weight: Float[Array, "a"], every: Float[Array, "b"]
+) -> Float[Array, "a u b v"]:
+    """From the products x_i y_j to sqrt(w_i) (x_i - <x>) (y_j - <y>) sqrt(w_j), for a worker's x and every y."""
+    own = own - comm.psum(jnp.einsum("i,iujv->ujv", weight, own))[None]
+    own = own - jnp.einsum("iujv,j->iuv", own, every)[:, :, None]
+    return own * jnp.sqrt(weight)[:, None, None, None] * jnp.sqrt(every)[None, None, :, None]
 
 
 def gradients(log_psi: LogPsi, params: PyTree, sigma: Array, n_parts: int) -> list[PyTree]:
