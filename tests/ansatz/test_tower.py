@@ -40,10 +40,12 @@ def test_levels_of_the_tower():
 def test_tower_of_the_frustrated_square_lattice(irrep):
     """The 4 x 4 J1-J2 model at J2 = J1/2, sampled by chains: each level to 0.5 %, and not below it (4 sigma)."""
     ansatz = GCNN(Sector(GROUP, irrep), features=(4, 4), param_dtype=complex)
-    chains = sampler.Metropolis(SPACE, sampler.Exchange("all"), n_chains=256)
-    state = VariationalState(ansatz, chains, n_samples=256, seed=3)
-    run = driver.VMC(J1J2, state, optimizer=optax.sgd(0.1), preconditioner=sr.SR(diag_shift=1e-3))
-    energy = run.run(140, progress=False).expect(J1J2)
+    chains = sampler.Metropolis(SPACE, sampler.Exchange("all"), n_chains=512, sweep_size=8)
+    state = VariationalState(ansatz, chains, n_samples=512, seed=3)
+    slower = optax.linear_schedule(0.05, 0.005, transition_steps=100, transition_begin=60)
+    solver = sr.SR(diag_shift=1e-3, momentum=0.9)
+    run = driver.VMC(J1J2, state, optimizer=optax.sgd(slower), preconditioner=solver)
+    energy = run.run(160, progress=False).expect(J1J2)
     exact = lowest(irrep)
     assert energy.mean < exact + 0.005 * abs(exact)
     assert energy.mean > exact - 4 * energy.error
