@@ -157,6 +157,21 @@ def test_records_and_chains(five_steps):
     assert (five_steps.n_traces, five_steps.n_regrowths) == (1, 0)
 
 
+def test_what_it_is_made_with():
+    driver = chains(chunk_size=3)
+    sigma, other = (np.asarray(chains(seed=seed).progress.chains.sigma) for seed in (0, 1))
+    assert np.any(sigma != other)
+    assert np.any(sigma[:, 0] != sigma[:, 1])
+    assert np.any(sigma[:, 0] != driver.state.plain.chains.sigma)
+    assert driver.state.plain.chunk_size == 3
+    params = [to_vector(chains(seed=seed).progress.params) for seed in (0, jax.random.key(0), 1)]
+    np.testing.assert_array_equal(params[0], params[1])
+    assert np.any(params[0] != params[2])
+    same = FamilyVMC(lambda h: hamiltonian(1.0), family(), Exact(SPACE), POINTS, optimizer=optax.sgd(0.1)).identity()
+    moved = FamilyVMC(lambda h: hamiltonian(1.0), family(), Exact(SPACE), (0.5, 1, 1.5), optimizer=optax.sgd(0.1))
+    assert {name for name, words in moved.identity().items() if words != same[name]} == {"couplings"}
+
+
 def test_chains_walk_in_the_distributions_of_their_members():
     ansatz = family(RBM(alpha=1))
     sampler = Metropolis(SPACE, LocalFlip(), 64, n_burn_in=20)
