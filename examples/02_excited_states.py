@@ -31,5 +31,5 @@ for momentum in (0.0, np.pi, 3 * np.pi / 4):
     # So few states are summed up exactly; on larger lattices chains sample them, as in the first example.
     state = mb.VariationalState(ansatz, mb.sampler.Exact(space), seed=1)
     driver = mb.driver.VMC(ham, state, optimizer=optax.sgd(0.1), preconditioner=mb.sr.SR(diag_shift=1e-3))
-    energy = driver.run(100, progress=False).expect(ham)
+    energy = driver.run(70, progress=False).expect(ham)
     print(f"k = {momentum / np.pi:.2f} pi   energy {energy.mean:.5f}   exact {exact:.5f}")

@@ -231,6 +231,7 @@ def test_environments_at_the_ends_of_the_stretch_are_used():
     np.testing.assert_array_equal(ratio([5, 9, 6], (0, 0)), ratio([5, 9, 6]))
 
 
+@pytest.mark.slow  # the single laws are in tests/contract
 def test_composes_with_others():
     check_ansatz(Product((Jastrow(), MPS(SPIN, 3))), SPIN, moves=[MultiFlip(2)])
 
