@@ -32,7 +32,7 @@ sampler = mb.sampler.Metropolis(space, mb.sampler.LocalFlip(), n_chains=64, n_bu
 steps = optax.sgd(optax.exponential_decay(0.1, transition_steps=40, decay_rate=0.5))
 driver = mb.driver.FamilyVMC(hamiltonian, ansatz, sampler, fields, n_samples=512, optimizer=steps)
 print(driver.describe())
-family = driver.run(200)
+family = driver.run(150)
 
 # At each field, seen or not, the family has a state like any other.
 print("    h        energy     exact      fidelity susceptibility")

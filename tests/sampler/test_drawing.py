@@ -201,7 +201,12 @@ def test_same_samples_on_any_number_of_workers(sampler):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "n_samples"), [(Direct(SPACE), 64), (Distinct(SPACE), 12), (Counted(SPACE, population=10_000), 16)]
+    ("sampler", "n_samples"),
+    [
+        (Direct(SPACE), 64),
+        pytest.param(Distinct(SPACE), 12, marks=pytest.mark.slow),
+        pytest.param(Counted(SPACE, population=10_000), 16, marks=pytest.mark.slow),
+    ],
 )
 def test_ground_state(sampler, n_samples):
     """Of a ring of six spins: 60 steps reach the energy to 1 %, with an error bar that agrees with that (4 sigma)."""
