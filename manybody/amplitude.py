@@ -93,9 +93,13 @@ def apply_change(
     return jnp.put_along_axis(sigma, sites, values, axis=-1, inplace=False)
 
 
-def where_accepted(accepted: Array, new: Array, old: Array) -> Array:
-    """Rows of `new` where `accepted` (batch,), of `old` elsewhere."""
-    return jnp.where(accepted.reshape(accepted.shape + (1,) * (new.ndim - 1)), new, old)
+def where_accepted(accepted: Array, new: PyTree, old: PyTree) -> PyTree:
+    """Rows of the arrays in `new` where `accepted` (batch,), of those in `old` elsewhere."""
+
+    def chosen(after: Array, before: Array) -> Array:
+        return jnp.where(accepted.reshape(accepted.shape + (1,) * (after.ndim - 1)), after, before)
+
+    return jax.tree.map(chosen, new, old)
 
 
 @dataclass
@@ -123,11 +127,7 @@ class FullEvaluation:
         return self.log_psi(apply_change(cache.sigma, sites, values)) - cache.log_psi
 
     def update_cache(self, cache: FullCache, sites: Array, values: Array, accepted: Array) -> FullCache:
-        return _chosen(accepted, self.init_cache(apply_change(cache.sigma, sites, values)), cache)
-
-
-def _chosen(accepted: Array, new: FullCache, old: FullCache) -> FullCache:
-    return jax.tree.map(lambda after, before: where_accepted(accepted, after, before), new, old)
+        return where_accepted(accepted, self.init_cache(apply_change(cache.sigma, sites, values)), cache)
 
 
 def try_change(
@@ -139,6 +139,6 @@ def try_change(
     """
     if isinstance(amplitude, FullEvaluation):
         new = amplitude.init_cache(apply_change(cache.sigma, sites, values))
-        return new.log_psi - cache.log_psi, lambda accepted: _chosen(accepted, new, cache)
+        return new.log_psi - cache.log_psi, lambda accepted: where_accepted(accepted, new, cache)
     log_ratio = widen(amplitude.log_ratio(cache, sites, values))
     return log_ratio, lambda accepted: amplitude.update_cache(cache, sites, values, accepted)

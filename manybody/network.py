@@ -161,11 +161,11 @@ class LinenNetwork(Network):
 
     @property
     def is_incremental(self) -> bool:
-        return _has(self.module, INCREMENTAL)
+        return has_methods(self.module, INCREMENTAL)
 
     @property
     def is_autoregressive(self) -> bool:
-        return _has(self.module, AUTOREGRESSIVE)
+        return has_methods(self.module, AUTOREGRESSIVE)
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,11 @@ class NnxNetwork(Network):
 
     @property
     def is_incremental(self) -> bool:
-        return _has(self._module, INCREMENTAL)
+        return has_methods(self._module, INCREMENTAL)
 
     @property
     def is_autoregressive(self) -> bool:
-        return _has(self._module, AUTOREGRESSIVE)
+        return has_methods(self._module, AUTOREGRESSIVE)
 
     @property
     def _module(self) -> Any:
@@ -305,7 +305,8 @@ def _beginnings(name: str) -> list[str]:
     return ["/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
-def _has(module: Any, names: tuple[str, ...]) -> bool:
+def has_methods(module: Any, names: tuple[str, ...]) -> bool:
+    """Whether an object has all of these methods (`INCREMENTAL`, `AUTOREGRESSIVE`)."""
     return all(callable(getattr(module, name, None)) for name in names)
 
 

@@ -54,7 +54,7 @@ def update_hidden_spins(
     """Hidden units after a change, where it is accepted."""
     # From the angles: a probability that has underflowed could not come back.
     new = hidden_spins(old.theta + linear_change(kernel, sites, delta))
-    return jax.tree.map(lambda after, before: where_accepted(accepted, after, before), new, old)
+    return where_accepted(accepted, new, old)
 
 
 def log_cosh_ratio(

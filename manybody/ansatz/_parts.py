@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import flax.linen as nn
-import jax
 
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8, PyTree
 from manybody.amplitude import FullCache, apply_change, where_accepted
-from manybody.network import INCREMENTAL
+from manybody.network import INCREMENTAL, has_methods
 
 
 @dataclass
@@ -23,36 +24,45 @@ class PartsCache:
         return self.parts[0].sigma
 
 
-def is_incremental(part: nn.Module) -> bool:
-    """Whether a module has the methods for changes."""
-    return all(callable(getattr(part, name, None)) for name in INCREMENTAL)
+def init_cache(parts: Sequence[nn.Module], sigma: Int8[Array, "batch sites"]) -> PartsCache:
+    """Their caches."""
+
+    def own(part: nn.Module) -> PyTree:
+        return part.init_cache(sigma) if has_methods(part, INCREMENTAL) else FullCache(sigma, part(sigma))
+
+    return PartsCache(tuple(map(own, parts)))
 
 
-def init_cache(part: nn.Module, sigma: Int8[Array, "batch sites"]) -> PyTree:
-    """The cache of a part."""
-    return part.init_cache(sigma) if is_incremental(part) else FullCache(sigma, part(sigma))
+def log_ratios(
+    parts: Sequence[nn.Module],
+    cache: PartsCache,
+    sites: Int[Array, "batch changed"],
+    values: Int8[Array, "batch changed"],
+) -> list[Inexact[Array, "batch"]]:
+    """Their log-ratios."""
 
+    def own(part: nn.Module, cache: PyTree) -> Inexact[Array, "batch"]:
+        if has_methods(part, INCREMENTAL):
+            return part.log_ratio(cache, sites, values)
+        return part(apply_change(cache.sigma, sites, values)) - cache.log_psi
 
-def log_ratio(
-    part: nn.Module, cache: PyTree, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
-) -> Inexact[Array, "batch"]:
-    """Its log-ratio."""
-    if is_incremental(part):
-        return part.log_ratio(cache, sites, values)
-    return part(apply_change(cache.sigma, sites, values)) - cache.log_psi
+    return list(map(own, parts, cache.parts))
 
 
 def update_cache(
-    part: nn.Module,
-    cache: PyTree,
+    parts: Sequence[nn.Module],
+    cache: PartsCache,
     sites: Int[Array, "batch changed"],
     values: Int8[Array, "batch changed"],
     accepted: Bool[Array, "batch"],
-) -> PyTree:
-    """Its next cache."""
-    if is_incremental(part):
-        return part.update_cache(cache, sites, values, accepted)
-    changed = apply_change(cache.sigma, sites, values)
-    # In one jitted function with `log_ratio`, XLA evaluates the part once for both.
-    new = FullCache(changed, part(changed))
-    return jax.tree.map(lambda after, before: where_accepted(accepted, after, before), new, cache)
+) -> PartsCache:
+    """Their caches after the change where `accepted`, the old ones elsewhere."""
+
+    def own(part: nn.Module, cache: PyTree) -> PyTree:
+        if has_methods(part, INCREMENTAL):
+            return part.update_cache(cache, sites, values, accepted)
+        changed = apply_change(cache.sigma, sites, values)
+        # In one jitted function with `log_ratios`, XLA evaluates the part once for both.
+        return where_accepted(accepted, FullCache(changed, part(changed)), cache)
+
+    return PartsCache(tuple(map(own, parts, cache.parts)))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import abc
+import functools
 import math
 from typing import Any
 
@@ -21,7 +23,43 @@ from manybody.ansatz._orbit import log_sum
 from manybody.ansatz._parts import PartsCache
 
 
-class Product(nn.Module):
+class Linear(nn.Module):
+    """log psi is a linear combination of those of the parts, and so is its change."""
+
+    @property
+    @abc.abstractmethod
+    def parts(self) -> tuple[nn.Module, ...]:
+        """What it is made of."""
+
+    @abc.abstractmethod
+    def combined(self, values: list[Inexact[Array, "*batch"]]) -> Inexact[Array, "*batch"]:
+        """The whole from one value of each part."""
+
+    def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
+        return self.combined([part(sigma) for part in self.parts])
+
+    def init_cache(self, sigma: Int8[Array, "batch sites"]) -> PartsCache:
+        """The caches of the parts, from scratch."""
+        return _parts.init_cache(self.parts, sigma)
+
+    def log_ratio(
+        self, cache: PartsCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    ) -> Inexact[Array, "batch"]:
+        """log psi(changed configuration) - log psi(configuration of the cache)."""
+        return self.combined(_parts.log_ratios(self.parts, cache, sites, values))
+
+    def update_cache(
+        self,
+        cache: PartsCache,
+        sites: Int[Array, "batch changed"],
+        values: Int8[Array, "batch changed"],
+        accepted: Bool[Array, "batch"],
+    ) -> PartsCache:
+        """The caches after the change where `accepted`, the old ones elsewhere."""
+        return _parts.update_cache(self.parts, cache, sites, values, accepted)
+
+
+class Product(Linear):
     r"""The product of wave functions: :math:`\log\psi = \sum_a \log\psi_a`.
 
     Changes of a few sites cost what they cost in each factor: those that can follow them do so, others are evaluated.
@@ -50,30 +88,15 @@ class Product(nn.Module):
         _check_modules(self.factors, "factors")
         super().__post_init__()
 
-    def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
-        return _added([factor(sigma) for factor in self.factors])
+    @property
+    def parts(self) -> tuple[nn.Module, ...]:
+        """The factors."""
+        return self.factors
 
-    def init_cache(self, sigma: Int8[Array, "batch sites"]) -> PartsCache:
-        """The caches of the factors, from scratch."""
-        return PartsCache(tuple(_parts.init_cache(factor, sigma) for factor in self.factors))
-
-    def log_ratio(
-        self, cache: PartsCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
-    ) -> Inexact[Array, "batch"]:
-        """log psi(changed configuration) - log psi(configuration of the cache)."""
-        pairs = zip(self.factors, cache.parts, strict=True)
-        return _added([_parts.log_ratio(factor, own, sites, values) for factor, own in pairs])
-
-    def update_cache(
-        self,
-        cache: PartsCache,
-        sites: Int[Array, "batch changed"],
-        values: Int8[Array, "batch changed"],
-        accepted: Bool[Array, "batch"],
-    ) -> PartsCache:
-        """The caches after the change where `accepted`, the old ones elsewhere."""
-        pairs = zip(self.factors, cache.parts, strict=True)
-        return PartsCache(tuple(_parts.update_cache(part, own, sites, values, accepted) for part, own in pairs))
+    def combined(self, values: list[Inexact[Array, "*batch"]]) -> Inexact[Array, "*batch"]:
+        """Their sum."""
+        dtype = np.result_type(*(value.dtype for value in values))
+        return functools.reduce(jnp.add, (value.astype(dtype) for value in values))
 
 
 @dataclass
@@ -131,8 +154,8 @@ class Sum(nn.Module):
 
     def init_cache(self, sigma: Int8[Array, "batch sites"]) -> SumCache:
         """The caches of the terms, from scratch."""
-        caches = tuple(_parts.init_cache(term, sigma) for term in self.terms)
-        return SumCache(PartsCache(caches), _principal(_columns([term(sigma) for term in self.terms])))
+        log_psi = _columns([term(sigma) for term in self.terms])
+        return SumCache(_parts.init_cache(self.terms, sigma), _principal(log_psi))
 
     def log_ratio(
         self, cache: SumCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
@@ -148,13 +171,11 @@ class Sum(nn.Module):
         accepted: Bool[Array, "batch"],
     ) -> SumCache:
         """The caches after the change where `accepted`, the old ones elsewhere."""
-        pairs = zip(self.terms, cache.terms.parts, strict=True)
-        caches = tuple(_parts.update_cache(term, own, sites, values, accepted) for term, own in pairs)
-        return SumCache(PartsCache(caches), where_accepted(accepted, self._moved(cache, sites, values), cache.log_psi))
+        terms = _parts.update_cache(self.terms, cache.terms, sites, values, accepted)
+        return SumCache(terms, where_accepted(accepted, self._moved(cache, sites, values), cache.log_psi))
 
     def _moved(self, cache: SumCache, sites: Array, values: Array) -> Inexact[Array, "batch terms"]:
-        pairs = zip(self.terms, cache.terms.parts, strict=True)
-        ratios = _columns([_parts.log_ratio(term, own, sites, values) for term, own in pairs])
+        ratios = _columns(_parts.log_ratios(self.terms, cache.terms, sites, values))
         return _principal(cache.log_psi + ratios.astype(cache.log_psi.dtype))
 
     def _summed(self, log_psi: Inexact[Array, "batch terms"]) -> Inexact[Array, "batch"]:
@@ -163,7 +184,7 @@ class Sum(nn.Module):
         return log_sum(logs, jnp.ones((1, logs.shape[1]), logs.real.dtype), positive=True)
 
 
-class ModulusPhase(nn.Module):
+class ModulusPhase(Linear):
     r"""Modulus and phase by two networks: :math:`\log\psi = m(\sigma) + i\,\varphi(\sigma)`.
 
     Args:
@@ -193,31 +214,18 @@ class ModulusPhase(nn.Module):
         _checks.require_type(self.phase, nn.Module, "phase")
         super().__post_init__()
 
-    def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
-        return _complex(self.modulus(sigma), self.phase(sigma))
+    @property
+    def parts(self) -> tuple[nn.Module, ...]:
+        """Modulus and phase."""
+        return self.modulus, self.phase
 
-    def init_cache(self, sigma: Int8[Array, "batch sites"]) -> PartsCache:
-        """The caches of both, from scratch."""
-        return PartsCache((_parts.init_cache(self.modulus, sigma), _parts.init_cache(self.phase, sigma)))
-
-    def log_ratio(
-        self, cache: PartsCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
-    ) -> Inexact[Array, "batch"]:
-        """log psi(changed configuration) - log psi(configuration of the cache)."""
-        modulus = _parts.log_ratio(self.modulus, cache.parts[0], sites, values)
-        return _complex(modulus, _parts.log_ratio(self.phase, cache.parts[1], sites, values))
-
-    def update_cache(
-        self,
-        cache: PartsCache,
-        sites: Int[Array, "batch changed"],
-        values: Int8[Array, "batch changed"],
-        accepted: Bool[Array, "batch"],
-    ) -> PartsCache:
-        """The caches after the change where `accepted`, the old ones elsewhere."""
-        modulus = _parts.update_cache(self.modulus, cache.parts[0], sites, values, accepted)
-        phase = _parts.update_cache(self.phase, cache.parts[1], sites, values, accepted)
-        return PartsCache((modulus, phase))
+    def combined(self, values: list[Inexact[Array, "*batch"]]) -> Inexact[Array, "*batch"]:
+        """The complex number that they are the parts of."""
+        for value, name in zip(values, ("modulus", "phase"), strict=True):
+            if jnp.iscomplexobj(value):
+                raise TypeError(_checks.requirement(name, "have real values", value.dtype))
+        dtype = np.result_type(*(value.dtype for value in values))
+        return jax.lax.complex(*(value.astype(dtype) for value in values))
 
 
 def _check_modules(modules: Any, name: str) -> None:
@@ -225,14 +233,6 @@ def _check_modules(modules: Any, name: str) -> None:
     _checks.require(len(modules) > 0, name, "name at least one module", modules)
     for module in modules:
         _checks.require_type(module, nn.Module, name)
-
-
-def _added(parts: list[Array]) -> Array:
-    dtype = np.result_type(*(part.dtype for part in parts))
-    total = parts[0].astype(dtype)
-    for part in parts[1:]:
-        total = total + part.astype(dtype)
-    return total
 
 
 def _columns(parts: list[Array]) -> Inexact[Array, "batch terms"]:
@@ -246,11 +246,3 @@ def _principal(log_psi: Inexact[Array, "batch terms"]) -> Inexact[Array, "batch 
         return log_psi
     turn = 2 * math.pi
     return jax.lax.complex(log_psi.real, log_psi.imag - turn * jnp.round(log_psi.imag / turn))
-
-
-def _complex(modulus: Array, phase: Array) -> Array:
-    for values, name in ((modulus, "modulus"), (phase, "phase")):
-        if jnp.iscomplexobj(values):
-            raise TypeError(_checks.requirement(name, "have real values", values.dtype))
-    dtype = np.result_type(modulus.dtype, phase.dtype)
-    return jax.lax.complex(modulus.astype(dtype), phase.astype(dtype))

@@ -109,7 +109,7 @@ class MLP(nn.Module):
         first = self._changed(cache, sites, values)
         # In one jitted function with `log_ratio`, XLA evaluates the tail once for both.
         new = MLPCache(apply_change(cache.sigma, sites, values), first, self._tail(first))
-        return jax.tree.map(lambda after, before: where_accepted(accepted, after, before), new, cache)
+        return where_accepted(accepted, new, cache)
 
     def _dense(self, features: int, use_bias: bool) -> nn.Dense:
         dtype = working_dtype(self.param_dtype)

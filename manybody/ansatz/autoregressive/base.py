@@ -198,7 +198,7 @@ class Autoregressive(nn.Module):
     ) -> ARCache:
         """The cache after the change where `accepted`, the old one elsewhere."""
         new = self.init_cache(apply_change(cache.sigma, sites, values))
-        return jax.tree.map(lambda after, before: where_accepted(accepted, after, before), new, cache)
+        return where_accepted(accepted, new, cache)
 
     # --- shared by networks ------------------------------------------------------------------------------------------
 

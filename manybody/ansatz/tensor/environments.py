@@ -93,7 +93,7 @@ def log_psi_of_stretch(
         level = jnp.take_along_axis(levels, jnp.minimum(site, last)[:, None], axis=1)[:, 0]
         matrix = tensors.at[site, level].get(mode="clip")
         further = rescaled(product.value @ matrix, product.log_scale)
-        return jax.tree.map(lambda new, old: where_accepted(site <= last, new, old), further, product)
+        return where_accepted(site <= last, further, product)
 
     def by_stretch() -> Array:
         product = jax.lax.fori_loop(jnp.zeros_like(length), length, step, start)

@@ -141,7 +141,7 @@ class MPS(nn.Module):
         """The cache after the change where `accepted`, the old one elsewhere."""
         # All products on one side of a change are new, and chains change at different sites: all are made again.
         new = self.init_cache(apply_change(cache.sigma, sites, values))
-        return jax.tree.map(lambda after, before: where_accepted(accepted, after, before), new, cache)
+        return where_accepted(accepted, new, cache)
 
     @property
     def order(self) -> np.ndarray:
