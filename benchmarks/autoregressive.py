@@ -80,11 +80,7 @@ def check(workers, folder):
     Raises:
         Disagreement: if one is above its bound.
     """
-    answer, results = str(Path(folder) / "answer.npz"), {}
-    for name, worker in workers.items():
-        worker.call("check", out=answer)
-        with np.load(answer) as data:
-            results[name] = dict(data)
+    results = harness.answers(workers, folder)
     ours, theirs = results["manybody"], results["netket"]
     found = {key: float(np.max(np.abs(theirs[key] - x)) / np.max(np.abs(x))) for key, x in ours.items()}
     if not all(difference <= BOUND for difference in found.values()):  # not so for nan

@@ -18,6 +18,8 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -137,6 +139,21 @@ def alternate(workers, method, rounds, *, warm_up=1, before=lambda: None, **argu
             if number >= 0:
                 replies[name].append(reply)
     return replies
+
+
+def answers(workers, folder):
+    """What the tools compute, to be compared: for each worker the arrays that its method `check` writes, by name.
+
+    Args:
+        workers: dictionary name -> `Worker`.
+        folder: where they may leave a file.
+    """
+    path, found = Path(folder) / "answer.npz", {}
+    for name, worker in workers.items():
+        worker.call("check", out=str(path))
+        with np.load(path) as data:
+            found[name] = dict(data)
+    return found
 
 
 class Patience:

@@ -135,11 +135,7 @@ def check_networks(workers, folder):
     Raises:
         Disagreement: if one is above its bound.
     """
-    answer, results = str(Path(folder) / "answer.npz"), {}
-    for name, worker in workers.items():
-        worker.call("check", out=answer)
-        with np.load(answer) as data:
-            results[name] = dict(data)
+    results = harness.answers(workers, folder)
     reference = results["manybody"]
     differences = {
         name: {key: float(np.max(np.abs(result[key] - x)) / np.max(np.abs(x))) for key, x in reference.items()}

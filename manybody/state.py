@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks, parallel, transfer
+from manybody._precision import count_real
 from manybody._types import Array, Inexact, Int8, PyTree
 from manybody.estimator import (
     buffer_size,
@@ -215,7 +216,7 @@ class VariationalState:
     @property
     def n_params(self) -> int:
         """Number of real parameters (a complex one counts as two)."""
-        return sum(x.size * (2 if jnp.iscomplexobj(x) else 1) for x in jax.tree.leaves(self.params))
+        return count_real(self.params)
 
     @property
     def n_samples(self) -> int:

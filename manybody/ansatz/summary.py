@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks, _flops
+from manybody._precision import count_real
 from manybody._types import Array, PyTree
 from manybody.hilbert import DiscreteSpace
 from manybody.network import LinenNetwork, Network, as_network
@@ -89,10 +90,9 @@ def _by_group(operations: Mapping[str, int], groups: Mapping[str, Any]) -> dict[
 
 def _described(leaves: Mapping[str, Any]) -> tuple[str, str, str]:
     """Number of real parameters, types and shapes."""
-    number = sum(x.size * (2 if jnp.iscomplexobj(x) else 1) for x in leaves.values())
     shapes = [f"{name} {'x'.join(map(str, x.shape)) or '1'}" for name, x in leaves.items()]
     types = sorted({str(x.dtype) for x in leaves.values()})
-    return str(number), ", ".join(types), textwrap.shorten(", ".join(shapes), WIDTH, placeholder=" ...")
+    return str(count_real(leaves)), ", ".join(types), textwrap.shorten(", ".join(shapes), WIDTH, placeholder=" ...")
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:

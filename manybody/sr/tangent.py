@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from manybody._precision import widen
+from manybody._precision import count_real, widen
 from manybody._types import Array, Float, Inexact, PyTree
 from manybody.estimator import weighted_gradient
 from manybody.estimator.expect import LogPsi
@@ -188,11 +188,6 @@ def gradients(log_psi: LogPsi, params: PyTree, sigma: Array, n_parts: int) -> li
         [jnp.ones_like(value), -1j * jnp.ones_like(value)][:n_parts] if n_parts == 2 else [jnp.ones_like(value)]
     )
     return [jax.tree.map(jnp.conj, pullback(c)[0]) for c in cotangents]
-
-
-def count_real(params: PyTree) -> int:
-    """Number of real parameters in a tree."""
-    return sum(x.size * (2 if jnp.issubdtype(x.dtype, jnp.complexfloating) else 1) for x in jax.tree.leaves(params))
 
 
 def flatten_real(tree: PyTree) -> Float[Array, "params"]:
