@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from manybody._struct import FrozenArray
 from manybody._types import Array
 from manybody.driver import VMC
 from manybody.hilbert import DiscreteSpace
@@ -21,6 +20,7 @@ from manybody.lattice import Lattice
 from manybody.operator import DiscreteOperator
 from manybody.program.config import (
     ANSATZES,
+    GROUPS,
     HAMILTONIANS,
     LATTICES,
     MOVES,
@@ -96,13 +96,12 @@ def ansatz(config: GroundState, problem: Problem) -> Any:
     """
     call = config.ansatz
     with table("ansatz"):
-        if "symmetries" in call.arguments:
-            permutations = FrozenArray(problem.lattice.translations())
-            call = Call(call.kind, {**call.arguments, "symmetries": permutations})
         wanted = inspect.signature(ANSATZES.functions[call.kind]).parameters
         known = {"lattice": problem.lattice, "graph": problem.lattice, "space": problem.space}
         supplied = {name: value for name, value in known.items() if name in wanted}
-        made = ANSATZES.make(Call(call.kind, {**supplied, **call.arguments}))
+        chosen = {name: named[call.arguments[name]] for name, named in GROUPS.items() if name in call.arguments}
+        groups = {name: make(problem.lattice) for name, make in chosen.items()}
+        made = ANSATZES.make(Call(call.kind, {**supplied, **call.arguments, **groups}))
         # Some arguments can only be checked against the configurations, which a module sees when it is initialised.
         sigma = jax.ShapeDtypeStruct((1, problem.space.size), jnp.int8)
         jax.eval_shape(made.init, jax.random.key(0), sigma)

@@ -7,7 +7,7 @@ An option is described where it is used; the files in drivers/config have a comm
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from manybody import _checks, ansatz, hamiltonian, hilbert, lattice, sampler
+from manybody._struct import FrozenArray
 from manybody.program.tables import Call, ConfigError, Registry, from_table
 
 
@@ -52,12 +53,17 @@ LATTICES = Registry(
 )
 SPACES = Registry(_exported(hilbert, "Fermion", "Fock", "Qubit", "Spin"))
 HAMILTONIANS = Registry(_exported(hamiltonian, "bose_hubbard", "heisenberg", "hubbard", "ising", "j1j2", "t_v", "xxz"))
+GROUPS: dict[str, dict[str, Callable[[lattice.Lattice], Any]]] = {
+    "symmetries": {"translations": lambda known: FrozenArray(known.translations())},
+    "sector": {"translations": lattice.Lattice.translation_group, "space_group": lattice.Lattice.space_group},
+}
+"""Arguments of ansatzes that are made when the lattice is known, from their names."""
 ANSATZES = Registry(
-    _exported(ansatz, "ARConv", "ARDense", "ARRNN", "ARTransformer", "GraphNetwork", "Jastrow", "MLP", "MPS")
+    _exported(ansatz, "ARConv", "ARDense", "ARRNN", "ARTransformer", "GCNN", "GraphNetwork", "Jastrow", "MLP", "MPS")
     | _exported(ansatz, "MeanField", "RBM", "ResNet", "ViT"),
     {
         "param_dtype": _exported(jnp, "float32", "float64", "complex64", "complex128"),
-        "symmetries": {"translations": "translations"},  # made when the lattice is known
+        **GROUPS,
         "activation": {"log_cosh": ansatz.log_cosh, **_exported(nn, "gelu", "relu", "selu", "silu", "tanh")},
     },
 )

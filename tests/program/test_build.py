@@ -140,6 +140,7 @@ OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
     ("ansatz.use_visible_bias", False, ansatz, ()),
     ("ansatz.use_hidden_bias", False, ansatz, ()),
     ("ansatz.symmetries", "translations", ansatz, ()),
+    ("ansatz.sector", "translations", ansatz, (("ansatz", {"kind": "GCNN", "sector": "space_group"}),)),
     ("ansatz.spacing", [2, 4], ansatz, ()),
     ("ansatz.hidden", [8, 4], ansatz, (("ansatz", {"kind": "MLP"}),)),
     ("ansatz.activation", "tanh", ansatz, (("ansatz", {"kind": "MLP"}),)),
@@ -210,6 +211,7 @@ NETWORKS = {
     "ARDense": {"features": [4], "phase": True},
     "ARRNN": {"features": 4, "cell": "gru"},
     "ARTransformer": {"d_model": 4, "heads": 2},
+    "GCNN": {"sector": "space_group", "features": [2], "residual": True},
     "GraphNetwork": {"features": 4, "activation": "tanh"},
     "MPS": {"bond_dim": 3, "periodic": True},
     "ResNet": {"features": 4, "kernel_size": [3], "output": "phase"},
@@ -221,10 +223,10 @@ NETWORKS = {
 def test_ansatzes_that_know_lattice_or_space(kind: str) -> None:
     made = ansatz(tiny(("ansatz", {"kind": kind, **NETWORKS[kind]})))
     assert type(made) is getattr(mb.ansatz, kind)
-    for name, value in NETWORKS[kind].items():
-        given = getattr(made, name)
-        assert given == (jnp.tanh if value == "tanh" else tuple(value) if isinstance(value, list) else value)
     problem = build.problem(tiny())
+    named = {"tanh": jnp.tanh, "space_group": problem.lattice.space_group()}
+    for name, value in NETWORKS[kind].items():
+        assert getattr(made, name) == (tuple(value) if isinstance(value, list) else named.get(value, value))
     for name, value in {"lattice": problem.lattice, "graph": problem.lattice, "space": problem.space}.items():
         assert getattr(made, name, value) == value
 
