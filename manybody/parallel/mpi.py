@@ -8,6 +8,9 @@ two must not meet.
 The transpose of mpi4jax's allreduce is the identity, i.e. a gradient through it is the part of one rank. `pvary` is
 the counterpart that makes gradients whole (its transpose is the sum), as on a mesh. The typing that JAX checks there
 is not checked here, which is why every test of numerics runs on a mesh of two host devices as well.
+
+mpi4jax's allreduce knows what to do under `jax.vmap`; the other calls learn it here. A batch of blocks travels in one
+message, and so do batches of batches.
 """
 
 from __future__ import annotations
@@ -66,8 +69,10 @@ class MPIComm(Comm):
     def all_gather(self, tree: PyTree) -> PyTree:
         import mpi4jax
 
+        send = _batched(lambda x: mpi4jax.allgather(x, comm=self.device_world), out_axis=1)
+
         def gather(x: Array) -> Array:
-            every = mpi4jax.allgather(_sendable(x), comm=self.device_world)  # (ranks, n_local, ...)
+            every = send(_sendable(x))  # (ranks, n_local, ...)
             return every.reshape((-1, *x.shape[1:])).astype(x.dtype)
 
         return jax.tree.map(gather, tree)
@@ -75,9 +80,11 @@ class MPIComm(Comm):
     def bcast(self, tree: PyTree) -> PyTree:
         import mpi4jax
 
+        send = _batched(lambda x: mpi4jax.bcast(x, 0, comm=self.device_world))
+
         def of_rank_0(x: Any) -> Array:
             x = jnp.asarray(x)
-            return mpi4jax.bcast(_sendable(x), 0, comm=self.device_world).astype(x.dtype)
+            return send(_sendable(x)).astype(x.dtype)
 
         return jax.tree.map(of_rank_0, tree)
 
@@ -93,7 +100,8 @@ class MPIComm(Comm):
     def _all_to_all(self, blocks: Array) -> Array:
         import mpi4jax
 
-        return mpi4jax.alltoall(_sendable(blocks), comm=self.device_world).astype(blocks.dtype)
+        send = _batched(lambda x: mpi4jax.alltoall(x, comm=self.device_world), in_axis=1, out_axis=1)
+        return send(_sendable(blocks)).astype(blocks.dtype)
 
     def pvary(self, tree: PyTree) -> PyTree:
         @jax.custom_vjp
@@ -143,6 +151,24 @@ class MPIComm(Comm):
 
     def describe(self) -> str:
         return f"{self.size} MPI ranks with one {jax.default_backend()} device each"
+
+
+def _batched(call: Callable[[Array], Array], in_axis: int = 0, out_axis: int = 0) -> Callable[[Array], Array]:
+    """A call of mpi4jax that `jax.vmap` turns into one call with a larger block.
+
+    Args:
+        call: does the same with every number of a block, wherever it stands.
+        in_axis: an axis of the block of the argument; those before it count ranks.
+        out_axis: the same axis in the result.
+    """
+    one = jax.custom_batching.custom_vmap(call)
+
+    @one.def_vmap
+    def batch(size: int, is_batched: list[bool], x: Array) -> tuple[Array, bool]:
+        del size, is_batched  # of the only argument, which JAX has put in front
+        return jnp.moveaxis(one(jnp.moveaxis(x, 0, in_axis)), out_axis, 0), True
+
+    return one
 
 
 def _sendable(x: Array) -> Array:

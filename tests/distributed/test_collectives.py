@@ -149,25 +149,55 @@ def test_uneven_numbers_are_refused(found: dict, size: int) -> None:
     assert found["refusals/scatter"] == f"`leading axis` {rule} {4 * size + 1}. {nearest}"
 
 
-def test_derivatives_are_whole(found: dict, size: int) -> None:
-    """Value, gradient and curvature of a loss with two sums over workers are those of the whole data."""
-    p, x = jnp.array([1.0, 2.0, 3.0]), jnp.sin(jnp.arange(24.0)).reshape(8, 3)
+def test_batches_equal_loops(found: dict, size: int) -> None:
+    """`jax.vmap` of a collective, and of that, does what the collective does for one member after the other."""
+    names = {name.split("/")[1] for name in found if name.startswith("batches/") and "messages" not in name}
+    assert len(names) == 8
+    for name in names:
+        loops = {key: value for key, value in found.items() if key.startswith(f"batches/{name}/loop")}
+        for key, expected in loops.items():
+            assert expected.shape[:3] == (size, 2, 3)
+            np.testing.assert_array_equal(found[key.replace("/loop", "/vmap")], expected, err_msg=key)
+            first = np.broadcast_to(expected[:, :1, 0], (size, 2, *expected.shape[3:]))
+            np.testing.assert_array_equal(found[key.replace("/loop", "/same")], first, err_msg=key)
+    assert found["batches/bcast/vmap/1"].dtype == bool
+
+
+def test_one_message_for_a_batch(found: dict, layout: str) -> None:
+    if LAYOUTS[layout].backend != "mpi":
+        assert not any(name.startswith("batches/messages") for name in found)
+        return
+    once = {"psum": 3, "pmax": 2, "all_gather": 2, "bcast": 3, "psum_scatter": 1, "shard_to_columns": 1}
+    for name, calls in {**once, "pvary": 0, "index": 0}.items():
+        np.testing.assert_array_equal(found[f"batches/messages/{name}"], [[calls, calls]], err_msg=name)
+
+
+def whole_derivatives(p: jax.Array) -> dict[str, jax.Array]:
+    """Of the loss of the program, from all data at once."""
+    x = jnp.sin(jnp.arange(24.0)).reshape(8, 3)
 
     def loss(p: jax.Array) -> jax.Array:
         mean = jnp.sum(jnp.sin(x @ p)) / 8
         return jnp.log1p(jnp.sum((x @ p - mean) ** 2)) + mean**2
 
-    expected = {
+    return {
         "value": loss(p),
         "gradient": jax.grad(loss)(p),
         "curvature": jax.hessian(loss)(p) @ jnp.ones(3),
         "own": jnp.cos(x @ p) @ x,
         "forward": jnp.sum(jnp.cos(x @ p) @ x),
     }
-    for name, value in expected.items():
-        got = found[f"derivatives/{name}"]
-        assert len(got) == size
-        np.testing.assert_allclose(got, np.broadcast_to(value, got.shape), rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+def test_derivatives_are_whole(found: dict, size: int) -> None:
+    """Value, gradient and curvature of a loss with two sums over workers are those of the whole data."""
+    points = jnp.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]])
+    expected = jax.tree.map(lambda *each: np.stack(each), *map(whole_derivatives, points))
+    for name, values in expected.items():
+        for part, value in (("derivatives", values[0]), ("batched_derivatives", values)):
+            got = found[f"{part}/{name}"]
+            assert len(got) == size
+            np.testing.assert_allclose(got, np.broadcast_to(value, got.shape), rtol=1e-12, atol=1e-13, err_msg=name)
 
 
 def test_one_message_for_all_leaves_of_a_type(found: dict, layout: str) -> None:

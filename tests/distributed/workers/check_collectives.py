@@ -79,6 +79,50 @@ def numbers(comm: Comm) -> Iterator[tuple[str, Any]]:
     yield "pvary", twice
 
 
+def collectives(comm: Comm) -> dict[str, Callable]:
+    """Each collective as a function of a block (n_local, columns)."""
+    return {
+        "psum": lambda x: comm.psum((x, x > 0, x[0, 0], jax.lax.complex(x, -x))),
+        "pmax": lambda x: comm.pmax((x, x > 0)),
+        "all_gather": lambda x: comm.all_gather((x, x > 0)),
+        "bcast": lambda x: comm.bcast((x, x > 0, x[0, 0])),
+        "psum_scatter": lambda x: comm.psum_scatter(jnp.concatenate([x, 2 * x, x**2, -x])),
+        "shard_to_columns": comm.shard_to_columns,
+        "pvary": comm.pvary,
+        "index": lambda x: x + comm.index().astype(x.dtype),
+    }
+
+
+def batches(comm: Comm) -> Iterator[tuple[str, Any]]:
+    """Collectives of batches of batches, by `jax.vmap` and one after the other; and of what is the same in a batch."""
+    table = comm.scatter(np.sin(np.arange(N_ROWS * 2 * N_COLUMNS * 3)).reshape(N_ROWS, 2, N_COLUMNS, 3))
+    n_calls = {}
+
+    def one_by_one(f: Callable, x: jax.Array) -> Any:
+        def stack(*each: jax.Array) -> jax.Array:
+            return jnp.stack(each)
+
+        rows = [jax.tree.map(stack, *[f(x[:, i, :, j]) for j in range(3)]) for i in range(2)]
+        return jax.tree.map(stack, *rows)
+
+    for name, f in collectives(comm).items():
+        both = jax.vmap(jax.vmap(f, in_axes=2), in_axes=1)
+        yield f"batches/{name}/vmap", seen(comm, both, table)
+        yield f"batches/{name}/loop", seen(comm, partial(one_by_one, f), table)
+        outer = jax.vmap(lambda _, x, f=f: f(x[:, 0, :, 0]), in_axes=(0, None))
+        yield f"batches/{name}/same", seen(comm, lambda x, outer=outer: outer(jnp.arange(2), x), table)
+        if comm.name == "mpi":
+            n_calls[name] = [n_messages(f, table[:, 0, :, 0]), n_messages(both, table)]
+    yield "batches/messages", {name: [calls] for name, calls in n_calls.items()}
+
+
+def n_messages(f: Callable, x: jax.Array) -> int:
+    """How often a function calls MPI, which it must not do in a loop."""
+    text = str(jax.make_jaxpr(f)(x))
+    assert "scan[" not in text, text
+    return text.count("_mpi[")
+
+
 def host(comm: Comm) -> Iterator[tuple[str, Any]]:
     yield "exchange", comm.exchange(np.array([comm.rank, 10 * comm.rank], np.int16))
     yield "exchange_scalar", comm.exchange(np.array(comm.rank == 0))
@@ -140,6 +184,8 @@ def derivatives(comm: Comm) -> Iterator[tuple[str, Any]]:
         return {"value": value, "gradient": gradient, "curvature": curvature, "own": own, "forward": forward}
 
     yield "derivatives", seen(comm, both, p, x, specs=(REPLICATED, SHARD))
+    several = comm.replicate(np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]]))
+    yield "batched_derivatives", seen(comm, jax.vmap(both, (0, None)), several, x, specs=(REPLICATED, SHARD))
 
 
 def messages(comm: Comm) -> Iterator[tuple[str, Any]]:
@@ -160,7 +206,7 @@ def messages(comm: Comm) -> Iterator[tuple[str, Any]]:
 def main(output: str) -> None:
     comm = parallel.launch()
     found: dict[str, np.ndarray] = {"layout": np.array([comm.size, comm.n_processes])}
-    for part in (reductions, exchanges, numbers, host, refusals, derivatives, messages):
+    for part in (reductions, exchanges, numbers, batches, host, refusals, derivatives, messages):
         for name, value in part(comm):
             for path, leaf in jax.tree_util.tree_leaves_with_path(value, is_leaf=lambda x: isinstance(x, list)):
                 whole_name = "/".join(
