@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,18 +14,18 @@ import numpy as np
 
 from manybody import _checks
 from manybody._types import Array, Inexact, Int8
-from manybody.ansatz._convolution import Grid, convolve, grid
+from manybody.ansatz._convolution import on_box
+from manybody.ansatz._layout import Grid, Layout, layout
 from manybody.ansatz._numerics import Initializer, check_dtype, working_dtype
 from manybody.ansatz._orbit import (
     as_sector,
     check_not_empty,
     coefficients,
-    effects,
     is_positive,
     log_sum,
     orbit,
 )
-from manybody.symmetry import Action, PermutationGroup, Sector, action_on
+from manybody.symmetry import PermutationGroup, Sector, action_on
 
 MODES = ("auto", "fft", "matrix")
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
@@ -166,7 +166,7 @@ class GCNN(nn.Module):
         kernel = self._parameter(f"kernel_{layer}", self.kernel_init, (n_points * n_cosets, n_in, n_out))
         kernel = jnp.swapaxes(kernel[on.differences], 2, 3)  # (points, cosets, features, cosets, features)
         kernel = kernel.reshape(n_points, n_cosets * n_in, n_cosets * n_out)
-        y = convolve(x.reshape(n_points, n_batch, -1), kernel, on.shape)
+        y = on_box(on.shape)(x.reshape(n_points, n_batch, -1), kernel)
         return self._biased(y.reshape(n_points, n_batch, n_cosets, n_out), layer)
 
     def _biased(self, x: Array, layer: int) -> Array:
@@ -176,36 +176,6 @@ class GCNN(nn.Module):
 
     def _parameter(self, name: str, init: Initializer, shape: tuple[int, ...]) -> Array:
         return self.param(name, init, shape, working_dtype(self.param_dtype))
-
-
-class Layout(NamedTuple):
-    """The group without signs as the network stores it.
-
-    Attributes:
-        grid: of the convolutions.
-        targets: where an element moves each site, shape (points, cosets, sites).
-        parities: -1 for elements that invert, shape (points, cosets).
-        places: which place an element of the group has, counted along points, then cosets; shape (order,).
-    """
-
-    grid: Grid
-    targets: np.ndarray
-    parities: np.ndarray
-    places: np.ndarray
-
-
-@functools.lru_cache(maxsize=64)
-def layout(group: PermutationGroup, acting: Action | None, mode: str) -> Layout:
-    """For a group; `acting` says how it acts on a space of more sites than its own."""
-    _, first, label = np.unique(effects(group), return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first))  # the quotient has the order of the lowest elements
-    first = np.sort(first)
-    quotient = PermutationGroup(group.sites[first], inverts=group.inverts[first])
-    on = grid(quotient, mode)
-    sites = (group if acting is None else acting).sites[first]
-    place = np.empty(len(first), int)
-    place[on.elements.ravel()] = np.arange(len(first))
-    return Layout(on, sites[on.elements], 1 - 2 * quotient.inverts[on.elements].astype(int), place[rank[label]])
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,10 +10,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from manybody import _checks
-from manybody._struct import FrozenArray
 from manybody._types import Array, Inexact, Int8
 from manybody.ansatz._cells import check_size, window
-from manybody.ansatz._fourier import convolution
+from manybody.ansatz._convolution import on_lattice
 from manybody.ansatz._heads import Head, check_output, reim_gelu
 from manybody.ansatz._numerics import Initializer, check_dtype, working_dtype
 from manybody.ansatz._residual import ResidualNetwork
@@ -107,5 +106,5 @@ class ResNet(nn.Module):
         x = jnp.asarray(sigma).astype(working_dtype(self.param_dtype)).reshape(-1, n_cells, n_sites // n_cells)
         x = jnp.swapaxes(x, 0, 1)  # (cells, batch, sites of a cell)
         network = ResidualNetwork(self.features, self.blocks, self.activation, **options)
-        y = network(x, convolution(self.lattice, FrozenArray(taps)), len(taps))
+        y = network(x, on_lattice(self.lattice, taps), len(taps))
         return Head(self.output, **options)(y).reshape(sigma.shape[:-1])

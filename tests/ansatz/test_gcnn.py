@@ -11,7 +11,7 @@ import pytest
 
 from manybody import VariationalState
 from manybody.ansatz import GCNN
-from manybody.ansatz._convolution import commuting_subgroup, cyclic_factors, grid
+from manybody.ansatz._layout import commuting_subgroup, cyclic_factors, grid
 from manybody.ansatz.gcnn import reim_selu
 from manybody.driver import VMC
 from manybody.hamiltonian import heisenberg

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from manybody._struct import FrozenArray
 from manybody.ansatz import ResNet, Symmetrised
 from manybody.ansatz._cells import window
-from manybody.ansatz._fourier import convolution
+from manybody.ansatz._convolution import on_lattice
 from manybody.hilbert import Spin
 from manybody.lattice import Lattice, chain, cubic, honeycomb, kagome, square, triangular
 from manybody.symmetry import Sector
@@ -66,7 +65,7 @@ def test_convolution(lattice, size, radius):
         x, kernel = rng.normal(size=(lattice.n_cells, 2, 3)), rng.normal(size=(len(taps), 3, 2))
         if is_complex:
             x, kernel = x + 1j * rng.normal(size=x.shape), kernel - 1j * rng.normal(size=kernel.shape)
-        convolve = convolution(lattice, FrozenArray(taps))
+        convolve = on_lattice(lattice, taps)
         found = jax.jit(lambda x, kernel, f=convolve: f(x, kernel))(x, kernel)
         np.testing.assert_allclose(found, by_loops(x, kernel, cells), atol=1e-13)
 
