@@ -51,15 +51,17 @@ class Direct(Drawing):
         key_now, key_next = jax.random.split(state.key)
         keys = comm.chain_keys(key_now, n_draws)
 
-        def step(walk: tuple[PyTree, Array], position: Array) -> tuple[tuple[PyTree, Array], Array]:
+        def step(walk: tuple[PyTree, Array], position: Array) -> tuple[tuple[PyTree, Array], tuple[Array, Array]]:
             log_p, cache = amplitude.draw_step(walk[0], position, walk[1])
             gumbel = jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, position), log_p.shape[1:]))(keys)
             levels = jnp.argmax(log_p + gumbel, axis=1).astype(jnp.int32)
-            return comm.pvary((cache, levels)), levels
+            chosen = jnp.take_along_axis(log_p, levels[:, None], axis=1)[:, 0]
+            return comm.pvary((cache, levels)), (levels, chosen)
 
         start = comm.pvary((amplitude.init_draw(n_draws), jnp.zeros(n_draws, jnp.int32)))
-        _, levels = jax.lax.scan(step, start, jnp.arange(self.space.size, dtype=jnp.int32))  # (positions, draws)
+        _, drawn = jax.lax.scan(step, start, jnp.arange(self.space.size, dtype=jnp.int32))
+        levels, log_p = drawn  # (positions, draws)
         sigma = drawing.in_place(self.space, amplitude, levels.T)
-        log_psi = amplitude.log_psi(sigma)
+        log_psi = drawing.log_psi(amplitude, sigma, jnp.sum(log_p, axis=0))
         weight = comm.pvary(jnp.full((1, n_draws), 1.0 / (comm.size * n_draws)))
         return DrawState(key_next), Samples(sigma[None], log_psi[None], weight, "independent"), {}

@@ -90,7 +90,8 @@ class Distinct(Trees):
         log_weight, noise = _log_weights(log_p[:, :-1], perturbed[:, -1:])
         weight = jnp.exp(log_weight - comm.pmax(jnp.max(log_weight)))
         weight = weight / comm.psum(jnp.sum(weight))
-        sigma, log_psi = drawing.stand_ins(sigma, amplitude.log_psi(sigma), weight.reshape(-1))
+        log_psi = drawing.log_psi(amplitude, sigma, log_p[:, :-1].reshape(-1))
+        sigma, log_psi = drawing.stand_ins(sigma, log_psi, weight.reshape(-1))
         samples = Samples(
             sigma.reshape(n_trees, n_draws, -1), log_psi.reshape(n_trees, n_draws), weight, "independent", noise
         )

@@ -109,6 +109,16 @@ def in_place(
     return jnp.asarray(space.from_levels(sites))
 
 
+def log_psi(
+    amplitude: Autoregressive, sigma: Int8[Array, "draws sites"], log_p: Float[Array, "draws"]
+) -> Inexact[Array, "draws"]:
+    """log psi of configurations whose probability is known: half of log p if psi is positive, else evaluated."""
+    dtype = jax.eval_shape(amplitude.log_psi, sigma).dtype
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return amplitude.log_psi(sigma)
+    return (log_p / 2).astype(dtype)
+
+
 def stand_ins(
     sigma: Int8[Array, "draws sites"], log_psi: Inexact[Array, "draws"], weight: Float[Array, "draws"]
 ) -> tuple[Int8[Array, "draws sites"], Inexact[Array, "draws"]]:

@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 
 from manybody import VariationalState, ansatz, driver, hamiltonian, lattice, sr
+from manybody._struct import dataclass as pytree
 from manybody.exact import ground_state
 from manybody.hilbert import Fermion, Qubit, Spin
 from manybody.parallel import REPLICATED, Comm, mesh_comm
@@ -18,7 +19,7 @@ from manybody.sampler.counted import _select
 from manybody.stats import estimate
 from tests.contract.test_moves import MIXED, MIXED_SUM
 from tests.exact_formulas import QUICK
-from tests.sampler.amplitudes import draw, drawn_table, probabilities, random_log_psi, table
+from tests.sampler.amplitudes import DrawnTable, draw, drawn_table, probabilities, random_log_psi, table
 
 SPACE = Spin(6, total_sz=0)
 LOG_PSI = random_log_psi(SPACE)
@@ -64,6 +65,31 @@ def test_direct_draws_are_distributed_as_they_should(space):
     np.testing.assert_allclose(samples.weight, 1 / 4000)
     assert samples.kind == "independent"
     assert info == {}
+
+
+@pytree
+class WrongLogPsi(DrawnTable):
+    """One that draws from a table and says another log psi of the same type."""
+
+    drawn: DrawnTable
+
+    def init_draw(self, n_draws):
+        return self.drawn.init_draw(n_draws)
+
+    def draw_step(self, cache, position, levels):
+        return self.drawn.draw_step(cache, position, levels)
+
+    def log_psi(self, sigma):
+        return jnp.full(len(sigma), 9.0)
+
+
+@pytest.mark.parametrize("sampler", [Direct(SPACE), Distinct(SPACE)])
+def test_positive_amplitudes_are_known_from_the_draws(sampler):
+    """Half of log p; the network is not evaluated once more."""
+    inner = drawn_table(SPACE, LOG_PSI.real)
+    samples, _ = draw(sampler, WrongLogPsi(inner.apply, inner.params, SPACE, inner), 7)
+    wanted = np.asarray(inner.log_psi(SPACE.all_states()))
+    np.testing.assert_allclose(samples.log_psi[0], wanted[SPACE.states_to_index(samples.flat_sigma)], rtol=1e-13)
 
 
 def test_every_call_draws_anew():
