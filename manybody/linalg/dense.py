@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -20,18 +22,33 @@ def cholesky(a: Float[Array, "n n"], b: Float[Array, "n"], shift: Array) -> tupl
 
 
 def smooth_pinv(
-    a: Float[Array, "n n"], b: Float[Array, "n"], shift: Array, cutoff: float
+    a: Float[Array, "n n"],
+    b: Float[Array, "n"],
+    shift: Array,
+    cutoff: float,
+    trust: Callable[[Float[Array, "n n"]], Float[Array, "n"]] | None = None,
 ) -> tuple[Float[Array, "n"], Int[Array, ""]]:
     """Solve (A + shift) x = b in the space of large eigenvalues.
 
     Eigenvalue l contributes with 1 / (l + shift) times 1 / (1 + (cutoff * l_max / l)^6): a smooth step at cutoff *
     l_max (M. Schmitt and M. Heyl, arXiv:1912.08828, equation 14).
+
+    Args:
+        a: A.
+        b: b.
+        shift: added to the diagonal.
+        cutoff: where the step is.
+        trust: further factors of the contributions, from the eigenvectors (in columns).
     """
     values, vectors = jnp.linalg.eigh(a)
-    ratio = cutoff * values[-1] / jnp.maximum(values, jnp.finfo(a.dtype).tiny)
-    weight = jnp.where(values > 0, 1.0 / (1.0 + ratio**6), 0.0) / (jnp.maximum(values, 0.0) + shift)
-    weight = jnp.where(values > 0, weight, 0.0)
+    weight = smooth_step(jnp.maximum(values, 0.0), cutoff * values[-1]) / (jnp.maximum(values, 0.0) + shift)
+    weight = jnp.where(values > 0, weight if trust is None else weight * trust(vectors), 0.0)
     return checked(vectors @ (weight * (vectors.T @ b)))
+
+
+def smooth_step(x: Float[Array, "*shape"], at: Array) -> Float[Array, "*shape"]:
+    """1 / (1 + (at / x)^6) for x >= 0: close to 0 below `at`, close to 1 above it."""
+    return 1.0 / (1.0 + (at / jnp.maximum(x, jnp.finfo(x.dtype).tiny)) ** 6)
 
 
 def checked(x: Array) -> tuple[Array, Int[Array, ""]]:

@@ -124,6 +124,7 @@ class StochasticReconfiguration:
     solver: Literal["cholesky", "pinv", "qr", "cg"] = "cholesky"
     momentum: float = 0.0
     cutoff: float = 1e-10
+    snr: float = 0.0
     tolerance: float = 1e-10
     max_iterations: int = 1000
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from manybody import _checks, linalg
 from manybody._precision import foreign_code
 from manybody._types import Array, Float, Inexact, Int, PyTree
+from manybody.sr import noise
 from manybody.sr.kernel import describe, kernel
 from manybody.sr.tangent import Tangent, flatten_real, unflatten_real
 
@@ -96,6 +97,8 @@ class SR:
             off); "qr", which keeps its precision at tiny shifts; "cg", matrix-free conjugate gradients.
         momentum: mu in [0, 1): the last direction is projected on the new problem and kept (SPRING).
         cutoff: of "pinv".
+        snr: of "pinv" with samples of a single state: eigenvectors along which the force has a ratio of signal to noise
+            below this are switched off as well; 0 for none. `manybody.sr.noise`.
         tolerance: of "cg", relative residual.
         max_iterations: of "cg".
 
@@ -115,6 +118,7 @@ class SR:
         *,
         momentum: float = 0.0,
         cutoff: float = 1e-10,
+        snr: float = 0.0,
         tolerance: float = 1e-10,
         max_iterations: int = 1000,
     ) -> None:
@@ -126,6 +130,8 @@ class SR:
         self.momentum = _checks.positive(momentum, "momentum", strict=False)
         _checks.require(self.momentum < 1.0, "momentum", "satisfy 0 <= momentum < 1", momentum)
         self.cutoff = _checks.positive(cutoff, "cutoff", strict=False)
+        self.snr = _checks.positive(snr, "snr", strict=False)
+        _checks.require(not snr or solver == "pinv", "snr", 'be left out for solvers other than "pinv"', snr)
         self.tolerance = _checks.positive(tolerance, "tolerance")
         self.max_iterations = _checks.integer(max_iterations, "max_iterations", minimum=1)
 
@@ -193,7 +199,7 @@ class SR:
                 x, code = linalg.least_squares.tall(tangent.comm, rows, e.ravel(), shift)
             else:
                 s, f = tangent.comm.psum((rows.T @ rows, rows.T @ e.ravel()))
-                x, code = self._dense(s, f, shift)
+                x, code = self._dense(tangent, e, s, f, shift, lambda v: (rows @ v).reshape(*e.shape, -1))
         return unflatten_real(x, tangent.params), {**info, "sr_code": code}
 
     def _in_samples(self, tangent: Tangent, e: Array, shift: Array) -> tuple[PyTree, dict[str, Array]]:
@@ -207,20 +213,32 @@ class SR:
                 max_iterations=self.max_iterations,
             )
             return tangent.adjoint(local), {**info, "sr_code": code}
+
+        def own(x: Array) -> Array:
+            """The entries of this worker's rows, with their parts apart."""
+            local = jax.lax.dynamic_slice_in_dim(comm.pvary(x), comm.index() * e.size, e.size)
+            return local.reshape(*e.shape, *x.shape[1:])
+
         every = comm.all_gather(e).ravel()
         if self.solver == "qr":
             rows = tangent.jacobian().reshape(e.size, -1)
             rows = jnp.pad(rows, ((0, 0), (0, -rows.shape[1] % comm.size)))
             x, code = linalg.least_squares.wide(comm, comm.shard_to_columns(rows), every, shift)
         else:
-            x, code = self._dense(kernel(tangent), every, shift)
-        local = jax.lax.dynamic_slice_in_dim(comm.pvary(x), comm.index() * e.size, e.size).reshape(e.shape)
-        return tangent.adjoint(local), {**info, "sr_code": code}
+            x, code = self._dense(tangent, e, kernel(tangent), every, shift, own)
+        return tangent.adjoint(own(x)), {**info, "sr_code": code}
 
-    def _dense(self, a: Array, b: Array, shift: Array) -> tuple[Float[Array, "n"], Int[Array, ""]]:
-        return (
-            linalg.cholesky(a, b, shift) if self.solver == "cholesky" else linalg.smooth_pinv(a, b, shift, self.cutoff)
-        )
+    def _dense(
+        self, tangent: Tangent, e: Array, a: Array, b: Array, shift: Array, along: Callable[[Array], Array]
+    ) -> tuple[Float[Array, "n"], Int[Array, ""]]:
+        """(a + shift)^-1 b; `along` gives this worker's rows along eigenvectors (samples, parts, eigenvectors)."""
+        if self.solver == "cholesky":
+            return linalg.cholesky(a, b, shift)
+
+        def trust(vectors: Array) -> Array:
+            return noise.trust(tangent, jnp.sum(along(vectors) * e[..., None], axis=1), self.snr)
+
+        return linalg.smooth_pinv(a, b, shift, self.cutoff, trust if self.snr else None)
 
 
 def minsr(diag_shift: float | Callable[[Array], Array] = 1e-3) -> SR:

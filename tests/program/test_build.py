@@ -172,6 +172,7 @@ OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
     ("optimisation.sr.solver", "pinv", preconditioner, ()),
     ("optimisation.sr.momentum", 0.5, preconditioner, ()),
     ("optimisation.sr.cutoff", 1e-8, preconditioner, ()),
+    ("optimisation.sr.snr", 2.0, preconditioner, (("optimisation.sr.solver", "pinv"),)),
     ("optimisation.sr.tolerance", 1e-8, preconditioner, ()),
     ("optimisation.sr.max_iterations", 10, preconditioner, ()),
     ("measure.n_samples", 64, measurement, ()),
