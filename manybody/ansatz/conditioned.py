@@ -11,9 +11,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from manybody import _checks
 from manybody._types import Array, Float, Inexact, Int8, PyTree
+from manybody.network import as_network
+
+Bound = float | tuple[float, ...]
+"""A number if there is one coupling, otherwise one number for each."""
 
 _ROUNDING = 1e-12
 """By how much of its width couplings may lie outside of the box: ends of a grid are rarely exact."""
@@ -34,13 +39,13 @@ class Conditioned(nn.Module):
     changes or to be drawn from. `manybody.driver.FamilyVMC` optimises it.
 
     Args:
-        ansatz: Flax (linen) module, sigma -> log psi.
+        ansatz: Flax (linen or nnx) module, sigma -> log psi.
         lower: smallest couplings l; a number if there is one coupling, otherwise one number for each.
         upper: largest couplings u, in the same form.
         degree: of the polynomials.
 
     Raises:
-        TypeError: if `ansatz` is no linen module.
+        TypeError: if `ansatz` is no Flax module.
         ValueError: if `lower` and `upper` differ in form or enclose nothing, or `degree` is negative.
 
     Example:
@@ -59,20 +64,17 @@ class Conditioned(nn.Module):
         Chebyshev series).
     """
 
-    ansatz: nn.Module
-    lower: float | tuple[float, ...]
-    upper: float | tuple[float, ...]
+    ansatz: nn.Module | nnx.Module
+    lower: Bound
+    upper: Bound
     degree: int
 
     def __post_init__(self) -> None:
-        _checks.require_type(self.ansatz, nn.Module, "ansatz")
+        if not isinstance(self.ansatz, nn.Module | nnx.Module):
+            raise TypeError(_checks.requirement("ansatz", "be a flax.linen or flax.nnx module", repr(self.ansatz)))
         _checks.integer(self.degree, "degree", minimum=0)
-        for name in ("lower", "upper"):
-            object.__setattr__(self, name, _numbers(getattr(self, name), name))
-        must = f"have the form of `lower` ({self.lower})"
-        _checks.require(np.shape(self.upper) == np.shape(self.lower), "upper", must, self.upper)
-        encloses = np.all(np.asarray(self.lower) < np.asarray(self.upper))
-        _checks.require(bool(encloses), "upper", f"be larger than `lower` ({self.lower})", self.upper)
+        for name, bound in zip(("lower", "upper"), check_box(self.lower, self.upper), strict=True):
+            object.__setattr__(self, name, bound)
         super().__post_init__()
 
     @nn.compact
@@ -80,6 +82,8 @@ class Conditioned(nn.Module):
         self, sigma: Int8[Array, "*batch sites"], couplings: Float[Array, "..."] | float
     ) -> Inexact[Array, "*batch"]:
         """Log psi of configurations, all at the same couplings (a number, or one for each coupling)."""
+        if isinstance(self.ansatz, nnx.Module):
+            return self._of_nnx(sigma, couplings)
         run = nn.map_variables(
             lambda ansatz, sigma: ansatz(sigma),
             "params",
@@ -88,6 +92,12 @@ class Conditioned(nn.Module):
             init=self.is_initializing(),
         )
         return run(self.ansatz, sigma)
+
+    def _of_nnx(self, sigma: Array, couplings: Float[Array, "..."] | float) -> Array:
+        network = as_network(self.ansatz)
+        first, constants = network.init(jax.random.key(0), sigma)  # which such a module is born with
+        coefficients = self.param("ansatz", lambda _: self._series(first))
+        return network.log_psi(self._summed(coefficients, self.features(couplings)), constants, sigma)
 
     @property
     def n_couplings(self) -> int:
@@ -162,7 +172,20 @@ class Conditioned(nn.Module):
         return jax.tree.map(lambda c: jnp.tensordot(features.astype(c.dtype), c, axes=1), coefficients)
 
 
-def _numbers(value: Any, name: str) -> float | tuple[float, ...]:
+def check_box(lower: Any, upper: Any) -> tuple[Bound, Bound]:
+    """The bounds of a box of couplings, in the form in which they are hashed.
+
+    Raises:
+        ValueError: if they are no numbers, differ in form or enclose nothing.
+    """
+    lower, upper = _numbers(lower, "lower"), _numbers(upper, "upper")
+    _checks.require(np.shape(upper) == np.shape(lower), "upper", f"have the form of `lower` ({lower})", upper)
+    encloses = np.all(np.asarray(lower) < np.asarray(upper))
+    _checks.require(bool(encloses), "upper", f"be larger than `lower` ({lower})", upper)
+    return lower, upper
+
+
+def _numbers(value: Any, name: str) -> Bound:
     """A number, or several as a tuple: it is hashed."""
     array = np.asarray(value, float)
     good = array.ndim <= 1 and array.size > 0 and bool(np.all(np.isfinite(array)))

@@ -2,10 +2,22 @@
 """Drivers: what makes the steps of a calculation."""
 
 from manybody.driver.base import Driver
+from manybody.driver.couplings import Stratified
 from manybody.driver.family import Family, FamilyVMC
 from manybody.driver.hooks import Hook, ProgressBar
 from manybody.driver.recorder import NotFinite
 from manybody.driver.stop import StopOnRequest, Stopped
 from manybody.driver.vmc import VMC
 
-__all__ = ["VMC", "Driver", "Family", "FamilyVMC", "Hook", "NotFinite", "ProgressBar", "StopOnRequest", "Stopped"]
+__all__ = [
+    "VMC",
+    "Driver",
+    "Family",
+    "FamilyVMC",
+    "Hook",
+    "NotFinite",
+    "ProgressBar",
+    "StopOnRequest",
+    "Stopped",
+    "Stratified",
+]

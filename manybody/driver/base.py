@@ -23,7 +23,7 @@ from manybody._types import Array, Int, PyTree
 from manybody.driver.hooks import Hook, ProgressBar, Record
 from manybody.driver.recorder import NotFinite, Recorder
 from manybody.estimator import buffer_size
-from manybody.operator import CompiledOperator, Operator, broken_element
+from manybody.operator import Operator, broken_element
 from manybody.parallel import REPLICATED, Comm
 from manybody.sr import Gradient, Preconditioner, Problem
 from manybody.state import VariationalState
@@ -53,7 +53,7 @@ class Driver(abc.ABC, Generic[S]):
 
     Args:
         state: sampler, network and workers.
-        operator: whose local values the step evaluates.
+        operator: whose local values the step evaluates; or a tree with it, and what else a step is given.
         params: what is optimised.
         chains: state of the sampler.
         optimizer: makes updates from directions.
@@ -69,7 +69,7 @@ class Driver(abc.ABC, Generic[S]):
     def __init__(
         self,
         state: VariationalState,
-        operator: CompiledOperator,
+        operator: PyTree,
         params: PyTree,
         chains: PyTree,
         optimizer: optax.GradientTransformation,

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from numpy.typing import ArrayLike
 
 from manybody import _checks
-from manybody._types import Array, Float, PyTree
+from manybody._types import Array, PRNGKey, PyTree
 from manybody.ansatz import Conditioned
 from manybody.driver.base import Driver, Progress, check_hamiltonian
+from manybody.driver.couplings import Members, Stratified, check_alike, stacked, traced
 from manybody.driver.hooks import Record
 from manybody.driver.identity import digest, identity, words
 from manybody.estimator import count_rows, expect, local_values
@@ -73,25 +75,30 @@ class FamilyVMC(Driver[Family]):
 
     One step does for all couplings at once (`jax.vmap`) what a step of `VMC` does for one; each has its own chains.
     Force and metric are the means over r of those of the members, with respect to the parameters that they share: the
-    step of stochastic reconfiguration is that of imaginary time, in the sum of their metrics. Between the couplings the
-    states are interpolated; choose some more of them than the degree of the series, denser at the ends of the box
-    (Chebyshev nodes) if the degree is high.
+    step of stochastic reconfiguration is that of imaginary time, in the sum of their metrics.
+
+    Between given couplings the states are interpolated; choose some more of them than the degree of the series, denser
+    at the ends of the box (Chebyshev nodes) if the degree is high. Or let them be drawn anew in every step
+    (`Stratified`): then L is a mean over the whole box. Draw more of them than the series has terms, because a step
+    serves the couplings at hand, and too few say little of the others. Those of step n depend on the seed and n alone,
+    and the chains of point r go on from where they were.
 
     Args:
         hamiltonian: function of the couplings (a float if there is one, otherwise an array) to a Hermitian operator,
-            with the same terms for all couplings.
+            with the same terms for all couplings. Of drawn ones it is made by JAX if it can be traced, which costs
+            nothing; else the function is called for each of them in every step.
         ansatz: the family.
         sampler: draws from the plain ansatz; its chains are there once for each r.
-        couplings: g (points,) or (points, n_couplings).
+        couplings: g (points,) or (points, n_couplings); or a function of a key that draws them, such as `Stratified`.
         n_samples: number of samples at each of them, on all workers together.
         optimizer: any optax optimizer.
         preconditioner: turns local energies into a direction; None for the plain force.
-        seed: integer seed or typed key for parameters and chains.
+        seed: integer seed or typed key for parameters, chains and couplings.
         chunk_size: configurations of each r evaluated at a time.
         comm: the workers; by default all that were launched.
 
-    Records have the mean of the energies in "energy", and those of the members with their errors in "energies" and
-    "errors" (points,).
+    Records have the mean of the energies in "energy", and the members with theirs and their errors in "couplings",
+    "energies" and "errors" (points, ...).
 
     Raises:
         TypeError: if `ansatz` is not `Conditioned`.
@@ -125,7 +132,7 @@ class FamilyVMC(Driver[Family]):
         hamiltonian: Callable[[Any], Operator],
         ansatz: Conditioned,
         sampler: Sampler,
-        couplings: ArrayLike,
+        couplings: ArrayLike | Callable[[PRNGKey], ArrayLike],
         n_samples: int | None = None,
         *,
         optimizer: optax.GradientTransformation,
@@ -135,44 +142,72 @@ class FamilyVMC(Driver[Family]):
         comm: Comm | None = None,
     ) -> None:
         _checks.require_type(ansatz, Conditioned, "ansatz")
-        points = ansatz.check_inside(couplings)
-        is_list = points.ndim == 1 + len(ansatz.shape) and len(points) > 0
-        shape = ", ".join(["points", *map(str, ansatz.shape)])
-        _checks.require(is_list, "couplings", f"have shape ({shape})", points.shape)
         plain = VariationalState(ansatz.ansatz, sampler, n_samples, seed=seed, chunk_size=chunk_size, comm=comm)
-        operators = [hamiltonian(point) for point in points]
-        for operator in operators:
-            check_hamiltonian(operator, plain)
+        key = seed if isinstance(seed, jax.Array) else jax.random.key(seed)
+        *_, key_chains, self._key = jax.random.split(key, 4)  # the first two are those of `VariationalState`
         self.hamiltonian = hamiltonian
         self.ansatz = ansatz
-        self.couplings = points
+        self.couplings = couplings if callable(couplings) else ansatz.check_inside(couplings)
+        points = self._points(0)
+        if isinstance(couplings, Stratified):
+            ansatz.check_inside([couplings.lower, couplings.upper])  # now, and not when the first one lies outside
+        operators = _hamiltonians(hamiltonian, points, plain)
         self._first = operators[0]
+        self._start = Members(jnp.asarray(points), stacked(operators))
+        self._traced = traced(hamiltonian, self._start) if callable(couplings) else None
         self._axes = jax.tree.map(lambda spec: 1 if spec == SHARD else 0, sampler.state_spec)
         params = plain.comm.replicate(ansatz.from_plain(plain.params))
-        chains = _new_chains(plain, seed, len(points), self._axes)
-        super().__init__(plain, _stacked(operators), params, chains, optimizer, preconditioner)
+        chains = _new_chains(plain, key_chains, len(points), self._axes)
+        super().__init__(plain, self._start, params, chains, optimizer, preconditioner)
 
     @property
     def state(self) -> Family:
         """The present family."""
         return Family(self.ansatz, self._progress.params, self._state)
 
+    def advance(self) -> Record:
+        if callable(self.couplings):
+            self._operator = self.comm.replicate(self._members(self.step))
+        return super().advance()
+
     def describe(self) -> str:
         """The choices that the preconditioner makes, in words."""
-        comm, n_points = self.comm, len(self.couplings)
+        comm, couplings, progress = self.comm, self._operator.couplings, self._progress
         samples = jax.eval_shape(lambda s: s.sample(), self._state).samples
         local = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((n_points, comm.rows_per_worker(x), *x.shape[1:]), x.dtype), samples
+            lambda x: jax.ShapeDtypeStruct((len(couplings), comm.rows_per_worker(x), *x.shape[1:]), x.dtype), samples
         )
-        return self.preconditioner.describe(self._tangent(self._progress.params, self._progress.constants, local))
+        return self.preconditioner.describe(self._tangent(progress.params, progress.constants, couplings, local))
 
     def _about(self) -> dict[str, str]:
+        start = self._start
+        drawn = f"{words(self.couplings)}, at first " if callable(self.couplings) else ""
         return {
             **identity(self._first, self._state, self.preconditioner),
-            "hamiltonian": f"{words(self._first)}, couplings {digest(self._operator)}",
+            "hamiltonian": f"{words(self._first)}, couplings {digest(start.operator)}",
             "ansatz": words(self.ansatz),
-            "couplings": f"{len(self.couplings)} points {digest(self.couplings)}",
+            "couplings": f"{drawn}{len(start.couplings)} points {digest(start.couplings)}",
         }
+
+    def _points(self, step: int) -> np.ndarray:
+        """Couplings (points, ...) of a step, counted from 0."""
+        given = self.couplings(jax.random.fold_in(self._key, step)) if callable(self.couplings) else self.couplings
+        points = self.ansatz.check_inside(given)
+        is_list = points.ndim == 1 + len(self.ansatz.shape) and len(points) > 0
+        shape = ", ".join(["points", *map(str, self.ansatz.shape)])
+        _checks.require(is_list, "couplings", f"have shape ({shape})", points.shape)
+        return points
+
+    def _members(self, step: int) -> Members:
+        """Those of a step in which couplings are drawn."""
+        points = self._points(step)
+        n_points = len(self._start.couplings)
+        _checks.require(len(points) == n_points, "couplings", f"be {n_points} points in every step", len(points))
+        if self._traced is not None:
+            return Members(jnp.asarray(points), self._traced(points))
+        operator = stacked(_hamiltonians(self.hamiltonian, points, self._state))
+        check_alike([self._start.operator, operator])
+        return Members(jnp.asarray(points), operator)
 
     def _spec(self) -> Progress:
         return self._layout(self._state.sampler.state_spec)
@@ -189,22 +224,19 @@ class FamilyVMC(Driver[Family]):
             return jnp.max(jax.vmap(count_one, (self._axes, 0))(chains, operator))
 
         run = comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
-        return math.ceil(run(self._progress.chains, self._operator))
+        return math.ceil(run(self._progress.chains, self._operator.operator))
 
     @property
     def _n_connections(self) -> int:
         return self._first.max_connections
 
-    def _features(self) -> Float[Array, "points terms"]:
-        return jax.vmap(self.ansatz.features)(jnp.asarray(self.couplings))
-
-    def _tangent(self, params: PyTree, constants: PyTree, samples: Any) -> TangentFamily:
-        state = self._state
+    def _tangent(self, params: PyTree, constants: PyTree, couplings: Array, samples: Any) -> TangentFamily:
+        state, features = self._state, jax.vmap(self.ansatz.features)(couplings)
 
         def log_psi(member: PyTree, sigma: Array) -> Array:
             return state.network.log_psi(member["ansatz"], constants, sigma)
 
-        return TangentFamily(self.comm, log_psi, params, self._features(), samples, state.chunk_size)
+        return TangentFamily(self.comm, log_psi, params, features, samples, state.chunk_size)
 
     def _make_step(self, n_buffer: int) -> Callable:
         state, comm = self._state, self.comm
@@ -217,16 +249,18 @@ class FamilyVMC(Driver[Family]):
 
         members = jax.vmap(member, (0, None, self._axes, 0), (self._axes, 0))
 
-        def step(old: Progress, operator: CompiledOperator) -> tuple[Progress, Record]:
+        def step(old: Progress, given: Members) -> tuple[Progress, Record]:
             self.n_traces += 1  # runs when traced, not when executed
-            params = jax.vmap(lambda g: self.ansatz.at(old.params, g))(jnp.asarray(self.couplings))
-            params, constants, operator = comm.pvary((params, old.constants, operator))  # JAX batches no pvary in loops
+            params = jax.vmap(lambda g: self.ansatz.at(old.params, g))(given.couplings)
+            # JAX batches no pvary in loops.
+            params, constants, operator = comm.pvary((params, old.constants, given.operator))
             chains, (samples, values, n_rows, info, energies) = members(params, constants, old.chains, operator)
-            tangent = self._tangent(old.params, old.constants, samples)
+            tangent = self._tangent(old.params, old.constants, given.couplings, samples)
             problem = Problem(tangent, values.reshape(-1), energies.mean, old.step)  # (points * samples,)
             record: Record = {
                 **_summarised(info),
                 "energy": _averaged(energies),
+                "couplings": given.couplings,
                 "energies": energies.mean,
                 "errors": energies.error,
                 "n_connections": jnp.max(n_rows),
@@ -237,21 +271,19 @@ class FamilyVMC(Driver[Family]):
         return comm.spmd(step, (spec, REPLICATED), (spec, REPLICATED))
 
 
-def _stacked(operators: Sequence[Operator]) -> CompiledOperator:
-    """One compiled operator, whose arrays have a leading axis."""
-    compiled = [operator.compile() for operator in operators]
-    alike = {(jax.tree.structure(one), tuple(x.shape for x in jax.tree.leaves(one))) for one in compiled}
-    _checks.require(len(alike) == 1, "hamiltonian", "have the same terms for all couplings", "different ones")
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *compiled)
+def _hamiltonians(function: Callable[[Any], Operator], points: np.ndarray, state: VariationalState) -> list[Operator]:
+    """The Hamiltonians at some couplings, of which `VMC` would take each."""
+    operators = [function(point) for point in points]
+    for operator in operators:
+        check_hamiltonian(operator, state)
+    return operators
 
 
-def _new_chains(state: VariationalState, seed: int | Array, n_points: int, axes: PyTree) -> PyTree:
+def _new_chains(state: VariationalState, key: PRNGKey, n_points: int, axes: PyTree) -> PyTree:
     """Chains of all couplings, side by side: the axis of the workers stays the first."""
     sampler, comm = state.sampler, state.comm
-    key = seed if isinstance(seed, jax.Array) else jax.random.key(seed)
-    keys = jax.random.split(jax.random.split(key, 3)[2], n_points)  # the first two are those of `VariationalState`
     init = jax.vmap(lambda key: sampler.init(comm, key), out_axes=axes)
-    return comm.spmd(init, (REPLICATED,), sampler.state_spec)(comm.replicate(keys))
+    return comm.spmd(init, (REPLICATED,), sampler.state_spec)(comm.replicate(jax.random.split(key, n_points)))
 
 
 def _summarised(info: dict[str, Array]) -> dict[str, Array]:

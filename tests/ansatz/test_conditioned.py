@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from numpy.polynomial import chebyshev
 
 from manybody.ansatz import MLP, RBM, Conditioned, Jastrow, Product
@@ -60,6 +61,31 @@ def test_slopes_are_finite_differences(ansatz, g):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-8), own, right)
 
 
+class Cosh(nnx.Module):
+    """A hidden layer, and a factor that is no parameter."""
+
+    def __init__(self, rngs):
+        self.hidden = nnx.Linear(5, 3, rngs=rngs, param_dtype=float)
+        self.factor = nnx.Variable(jnp.array(0.7))
+
+    def __call__(self, sigma):
+        return self.factor[...] * jnp.sum(jnp.log(jnp.cosh(self.hidden(sigma.astype(float)))), axis=-1)
+
+
+def test_nnx_modules():
+    module = Cosh(nnx.Rngs(1))
+    family = Conditioned(module, 0.5, 2.0, 2)
+    start = family.init(jax.random.key(0), SIGMA, 0.7)["params"]
+    np.testing.assert_allclose(family.apply({"params": start}, SIGMA, 1.9), module(SIGMA), rtol=1e-14)
+    params, g = filled(family, 0.7), 0.9
+    series = params["ansatz"]["hidden"]
+    kernel, bias = (chebyshev.chebval((g - 1.25) / 0.75, np.asarray(series[name][...])) for name in ("kernel", "bias"))
+    right = 0.7 * np.sum(np.log(np.cosh(SIGMA @ kernel + bias)), axis=-1)
+    np.testing.assert_allclose(jax.jit(family.apply)({"params": params}, SIGMA, g), right, rtol=1e-12)
+    np.testing.assert_allclose(family.at(params, g)["hidden"]["bias"][...], bias, rtol=1e-12)
+    assert np.std(right - module(SIGMA)) > 1e-2
+
+
 def test_starts_as_one_state_for_all_couplings():
     start = ONE.init(jax.random.key(4), SIGMA, 1.0)["params"]
     one, other = (ONE.at(start, g) for g in (0.5, 1.7))
@@ -87,7 +113,7 @@ def test_ends_of_a_grid_are_inside():
 
 
 def test_what_is_refused():
-    with pytest.raises(TypeError, match="`ansatz` must be a Module"):
+    with pytest.raises(TypeError, match=r"`ansatz` must be a flax\.linen or flax\.nnx module"):
         Conditioned(lambda sigma: sigma, 0, 1, 2)
     with pytest.raises(ValueError, match=r"`upper` must be larger than `lower` \(1\.0\)"):
         Conditioned(RBM(), 1, 1, 2)

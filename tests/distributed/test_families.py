@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Families on several workers: the numbers of one process, couplings drawn alike, and runs taken up exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.distributed.layouts import LAYOUTS, WORKERS, Results
+
+SCRIPT = WORKERS / "run_family.py"
+FEW = ("exact", "exact-drawn", "chains-drawn")
+ALL = (*FEW, "exact-parameters", "chains", "direct-drawn")
+# JAX cannot batch the conditionals of autoregressive ansatzes on a mesh: constants in their branches vary over workers.
+LAYOUT_CASES = {"serial": ALL, "mpi2": ALL, "devices2": FEW}
+ACCURACY = 1e-12
+
+
+def run(results: Results, layout: str) -> dict[str, np.ndarray]:
+    return results(layout, SCRIPT, ",".join(LAYOUT_CASES[layout]))
+
+
+@pytest.mark.parametrize(("layout", "case"), [(x, case) for x in ("mpi2", "devices2") for case in LAYOUT_CASES[x]])
+def test_same_numbers(results: Results, layout: str, case: str) -> None:
+    """To rounding; and the configurations of chains, and couplings, exactly."""
+    expected, found = run(results, "serial"), run(results, layout)
+    np.testing.assert_array_equal(found["layout"], [LAYOUTS[layout].n_workers, LAYOUTS[layout].n_processes])
+    names = [name for name in expected if name.startswith(f"{case}/")]
+    assert names == [name for name in found if name.startswith(f"{case}/")]
+    for name in names:
+        got, right = found[name], np.broadcast_to(expected[name], found[name].shape)
+        exactly = name.endswith("couplings") or not np.issubdtype(got.dtype, np.inexact)
+        np.testing.assert_allclose(got, right, rtol=0, atol=0 if exactly else ACCURACY, err_msg=name)
+        assert not np.issubdtype(got.dtype, np.inexact) or np.isfinite(got).all()
+    assert np.ptp(found[f"{case}/energies"], axis=0).min() > 1e-3
+
+
+@pytest.mark.parametrize("layout", LAYOUT_CASES)
+@pytest.mark.parametrize("case", ["exact-drawn", "chains-drawn"])
+def test_runs_are_taken_up_bit_for_bit(results: Results, layout: str, case: str) -> None:
+    found = run(results, layout)
+    names = [name for name in found if name.startswith(f"{case}/progress/")]
+    assert any("params" in name for name in names)
+    for name in names:
+        np.testing.assert_array_equal(found[name.replace("/progress/", "/resumed/")], found[name], err_msg=name)
+
+
+def test_couplings_are_drawn(results: Results) -> None:
+    found = run(results, "serial")
+    couplings = found["exact-drawn/couplings"]  # (steps, points)
+    np.testing.assert_array_equal(np.floor((couplings - 0.5) * 3), np.tile([0, 1, 2], (len(couplings), 1)))
+    assert len(np.unique(couplings)) == couplings.size
+    np.testing.assert_array_equal(found["chains-drawn/couplings"], couplings)  # of the same seed
+    np.testing.assert_array_equal(np.ptp(found["exact/couplings"], axis=0), 0)
