@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,7 @@ from manybody import _checks
 from manybody._types import PyTree
 from manybody.hilbert import DiscreteSpace
 from manybody.lattice import AbstractLattice
+from manybody.lattice.unfolding import group_on, sector_on
 from manybody.sampler import Metropolis, Move, Sampler
 from manybody.symmetry import PermutationGroup, Sector
 
@@ -44,7 +46,8 @@ def _fields(value: Any, kind: type) -> list:
     if isinstance(value, tuple):
         return [found for part in value for found in _fields(part, kind)]
     if isinstance(value, nn.Module):
-        return [found for field in _own_fields(value) for found in _fields(getattr(value, field), kind)]
+        own = [getattr(value, field) for field in _own_fields(value)] + [getattr(value, "lattice", None)]
+        return [found for field in own for found in _fields(field, kind)]
     return []
 
 
@@ -53,10 +56,10 @@ def _own_fields(module: nn.Module) -> list[str]:
 
 
 def on_lattice(ansatz: Any, lattice: AbstractLattice, space: DiscreteSpace) -> Any:
-    """The same ansatz with another lattice and space wherever it has one.
+    """The same ansatz with another lattice and space wherever it has one, and the same isometries and sectors there.
 
     Raises:
-        ValueError: if it belongs to a sector or a group, which says nothing about another lattice.
+        ValueError: if it belongs to a group that is not of isometries, or that the other lattice does not have.
     """
     if isinstance(ansatz, AbstractLattice):
         return lattice
@@ -66,9 +69,11 @@ def on_lattice(ansatz: Any, lattice: AbstractLattice, space: DiscreteSpace) -> A
         return tuple(on_lattice(part, lattice, space) for part in ansatz)
     if isinstance(ansatz, nn.Module):
         return ansatz.clone(**{f: on_lattice(getattr(ansatz, f), lattice, space) for f in _own_fields(ansatz)})
-    cure = "Give the ansatz for the other lattice."
-    group = isinstance(ansatz, Sector | PermutationGroup)
-    _checks.require(not group, "ansatz", "be given if it has a symmetry group", ansatz, cure)
+    if isinstance(ansatz, Sector | PermutationGroup):
+        try:
+            return sector_on(ansatz, lattice) if isinstance(ansatz, Sector) else group_on(ansatz, lattice)
+        except ValueError as error:
+            raise ValueError(f"{error} Give `ansatz`, made for {lattice!r}.") from error
     return ansatz
 
 
@@ -129,7 +134,8 @@ def carried(source: Any, params: PyTree, target: Any, fresh: PyTree, noise: floa
 
     Of arrays of different shapes the block is taken over that both have, from the first index of each axis on: wider
     layers keep their units and get more. A module that knows better what the rows of an array stand for says so by
-    `row_labels`, {name: labels}: rows with the same label are the same.
+    `row_labels`, {name: labels}: rows with the same label are the same. A row may have several, a frozenset, and its
+    parameters are shared out evenly: what is once half-way round a torus is twice on larger ones.
 
     Args:
         source: the module that has the parameters.
@@ -139,7 +145,7 @@ def carried(source: Any, params: PyTree, target: Any, fresh: PyTree, noise: floa
         noise: how large what is new is, in units of its initial values.
 
     Raises:
-        ValueError: if an array has more or fewer axes than the one of the same name.
+        ValueError: if an array has more or fewer axes than the one of the same name, or no row in common with it.
     """
     if not isinstance(fresh, Mapping):
         return _overlap(params, fresh, noise, None)
@@ -172,17 +178,38 @@ def _part(module: Any, name: str) -> Any:
     return None
 
 
-def _matches(old: list, new: list) -> tuple[np.ndarray, np.ndarray]:
-    place = {label: row for row, label in enumerate(old)}
-    pairs = [(place[label], row) for row, label in enumerate(new) if label in place]
-    rows = np.array(pairs, int).reshape(-1, 2)
-    return rows[:, 0], rows[:, 1]
+class Matches(NamedTuple):
+    """Which row goes to which, and how much of it, (matches,) each."""
+
+    old: np.ndarray
+    new: np.ndarray
+    share: np.ndarray
 
 
-def _overlap(old: Any, new: Any, noise: float, rows: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+def _matches(old: list, new: list) -> Matches:
+    place = {label: row for row, several in enumerate(map(_several, old)) for label in several}
+    labels = [(row, label) for row, several in enumerate(map(_several, new)) for label in several]
+    common = Counter((place[label], row) for row, label in labels if label in place)
+    cure = "Groups must be found from lattices; for inversions as well, use `parity`."
+    _checks.require(len(common) > 0, "ansatz", "have rows that are rows of the other one", "none", cure)
+    rows = np.array(list(common))
+    share = [count / len(_several(old[row])) for (row, _), count in common.items()]
+    return Matches(rows[:, 0], rows[:, 1], np.array(share))
+
+
+def _several(label: Any) -> frozenset:
+    return label if isinstance(label, frozenset) else frozenset([label])
+
+
+def _overlap(old: Any, new: Any, noise: float, rows: Matches | None) -> np.ndarray:
     old, result = np.asarray(old), np.array(noise * np.asarray(new), new.dtype)
     _checks.require(old.ndim == result.ndim, "ansatz", f"have arrays of {old.ndim} axes here", result.shape)
     block: Any = tuple(slice(0, min(pair)) for pair in zip(old.shape, result.shape, strict=True))
-    here, there = (block, block) if rows is None else ((rows[0], *block[1:]), (rows[1], *block[1:]))
-    result[there] = old[here]
+    if rows is None:
+        result[block] = old[block]
+        return result
+    here, there = (rows.old, *block[1:]), (rows.new, *block[1:])
+    share = rows.share.astype(old.real.dtype).reshape(-1, *(1,) * (old.ndim - 1))
+    result[there] = 0
+    np.add.at(result, there, share * old[here])
     return result

@@ -115,12 +115,14 @@ class Layout(NamedTuple):
         targets: where an element moves each site, shape (points, cosets, sites).
         parities: -1 for elements that invert, shape (points, cosets).
         places: which place an element of the group has, counted along points, then cosets; shape (order,).
+        rows: the elements that the rows of weights stand for, ascending, shape (points * cosets,).
     """
 
     grid: Grid
     targets: np.ndarray
     parities: np.ndarray
     places: np.ndarray
+    rows: np.ndarray
 
 
 @functools.lru_cache(maxsize=64)
@@ -134,4 +136,4 @@ def layout(group: PermutationGroup, acting: Action | None, mode: str) -> Layout:
     sites = (group if acting is None else acting).sites[first]
     place = np.empty(len(first), int)
     place[on.elements.ravel()] = np.arange(len(first))
-    return Layout(on, sites[on.elements], 1 - 2 * quotient.inverts[on.elements].astype(int), place[rank[label]])
+    return Layout(on, sites[on.elements], 1 - 2 * quotient.inverts[on.elements].astype(int), place[rank[label]], first)

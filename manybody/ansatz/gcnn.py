@@ -25,7 +25,9 @@ from manybody.ansatz._orbit import (
     log_sum,
     orbit,
 )
-from manybody.symmetry import PermutationGroup, Sector, action_on
+from manybody.lattice import Lattice
+from manybody.lattice.unfolding import labels, lattice_of
+from manybody.symmetry import Action, PermutationGroup, Sector, action_on
 
 MODES = ("auto", "fft", "matrix")
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
@@ -56,13 +58,18 @@ class GCNN(nn.Module):
     The convolutions are Fourier transforms over a normal subgroup of commuting elements, found in the group itself: the
     translations of a lattice, on skewed clusters as well, and the inversion of spins if that is in the group.
 
+    `state.transfer` carries a network on a group of isometries over to larger lattices: to the sector with the same
+    momentum and rotations, with the same W and V for the same displacements, as seen from the first site. One that
+    leads half-way round the torus is several on a larger one, which share its weight. So what is repeated periodically
+    has the same psi as before.
+
     Args:
         sector: a `Sector`; or a group, for its trivial representation.
         features: numbers of features of the layers, the first of which leads from sites to the group.
         space: the space of the configurations; needed where signs matter (fermions, antiperiodic boundaries), and for
             levels other than those of spins. With it sites are seen as by spins: highest level minus twice the level.
         parity: 1 or -1: psi is even or odd under the inversion of all levels, as if the sector had been made with
-            `inversion`. The network then lives on the larger group.
+            `inversion`; but that forgets the lattice. The network then lives on the larger group.
         row: m, of the matrices `sector.matrices`.
         activation: a, elementwise; by default SELU, of real and imaginary parts apart.
         residual: whether a layer adds to what is there, x + conv(a(x)); all layers then have as many features.
@@ -121,9 +128,7 @@ class GCNN(nn.Module):
 
     @nn.compact
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
-        sector = self._full_sector
-        acting = None if self.space is None else action_on(self.space, sector.group)
-        places = layout(sector.group, acting, self.mode)
+        sector, acting, places = self._full_sector, self._acting, self._layout
         flat = jnp.asarray(sigma).reshape(-1, sigma.shape[-1])
         x = self._lifted(flat, places)
         for layer in range(1, len(self.features)):
@@ -138,8 +143,31 @@ class GCNN(nn.Module):
         return log_sum(logs, factors[:, order, None], is_positive(seen, acting)).reshape(sigma.shape[:-1])
 
     @property
+    def lattice(self) -> Lattice | None:
+        """The lattice, if the group is one of its isometries."""
+        return lattice_of(as_sector(self.sector).group)
+
+    def row_labels(self) -> dict[str, list[frozenset]]:
+        """Sites and isometries of the infinite lattice that rows of weights stand for: with them these carry over."""
+        own, full, places = as_sector(self.sector).group, self._full_sector.group, self._layout
+        sites, elements = labels(own)
+        parts = (divmod(i, own.n_sites) for i in range(places.targets.shape[-1]))
+        of_sites = [frozenset((part, label) for label in sites[i]) for part, i in parts]
+        pairs = ((bool(full.inverts[g]), g * own.order // full.order) for g in places.rows)  # see `with_inversion`
+        of_elements = [frozenset((inverts, label) for label in elements[g]) for inverts, g in pairs]
+        return {"kernel_0": of_sites} | {f"kernel_{layer}": of_elements for layer in range(1, len(self.features))}
+
+    @property
     def _full_sector(self) -> Sector:
         return _with_parity(as_sector(self.sector), self.parity)
+
+    @property
+    def _acting(self) -> Action | None:
+        return None if self.space is None else action_on(self.space, self._full_sector.group)
+
+    @property
+    def _layout(self) -> Layout:
+        return layout(self._full_sector.group, self._acting, self.mode)
 
     def _inputs(self, sigma: Int8[Array, "batch sites"]) -> Inexact[Array, "batch sites"]:
         """Numbers that an inversion multiplies by -1."""
