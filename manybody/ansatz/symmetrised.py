@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from manybody import _checks
 from manybody._types import Array, Inexact, Int8
@@ -23,6 +26,7 @@ from manybody.ansatz._orbit import (
     tables,
 )
 from manybody.hilbert import DiscreteSpace
+from manybody.network import as_network
 from manybody.parallel.chunk import map_rows
 from manybody.symmetry import PermutationGroup, Sector, action_on
 
@@ -45,7 +49,7 @@ class Symmetrised(nn.Module):
     promise, which is not checked.
 
     Args:
-        ansatz: any Flax (linen) module, sigma -> log phi.
+        ansatz: any Flax module (linen or nnx), sigma -> log phi.
         sector: a `Sector`; or a group, for its trivial representation.
         space: the space of the configurations.
         row: m, of the matrices `sector.matrices`.
@@ -74,7 +78,7 @@ class Symmetrised(nn.Module):
         Nomura (2021), arXiv:2001.02106, eq. 2; Reh, Schmitt, Gärttner (2023), arXiv:2301.06788.
     """
 
-    ansatz: nn.Module
+    ansatz: nn.Module | nnx.Module
     sector: Sector | PermutationGroup
     space: Any
     row: int = 0
@@ -82,7 +86,8 @@ class Symmetrised(nn.Module):
     chunk_size: int | None = None
 
     def __post_init__(self) -> None:
-        _checks.require_type(self.ansatz, nn.Module, "ansatz")
+        if not isinstance(self.ansatz, nn.Module | nnx.Module):
+            raise TypeError(_checks.requirement("ansatz", "be a flax.linen or flax.nnx module", repr(self.ansatz)))
         _checks.require_type(self.sector, (Sector, PermutationGroup), "sector")
         if self.cosets is not None:
             _checks.require_type(self.cosets, (Sector, PermutationGroup), "cosets")
@@ -92,18 +97,17 @@ class Symmetrised(nn.Module):
         check_not_empty(*self._projection, self.space)
         super().__post_init__()
 
+    @nn.compact
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
-        if self.is_initializing():
-            self.ansatz(sigma)
         seen, acting = orbit(*self._projection), action_on(self.space, self._projection[0].group)
-        module, variables = self.ansatz.unbind()
+        phi = self._phi(sigma)
         flat = jnp.asarray(sigma).reshape(-1, sigma.shape[-1])
         levels = jnp.asarray(self.space.to_levels(flat))
 
         def evaluate(moves: tuple[Array, Array]) -> Array:
             images = self.space.from_levels(moved(levels, self.space.local_dimensions, *moves))
             n_elements = len(moves[0])
-            log_phi = jnp.asarray(module.apply(variables, images.reshape(-1, flat.shape[1])))
+            log_phi = jnp.asarray(phi(images.reshape(-1, flat.shape[1])))
             return log_phi.reshape(len(flat), n_elements).T  # (elements, batch)
 
         moves = tables(acting, seen.elements)
@@ -111,13 +115,24 @@ class Symmetrised(nn.Module):
         factors = coefficients(seen, acting, flat, logs.real.dtype)
         return log_sum(logs, factors, is_positive(seen, acting)).reshape(sigma.shape[:-1])
 
+    def _phi(self, sigma: Array) -> Callable[[Array], Any]:
+        """Log phi as a plain function, whose parameters are those of this module."""
+        if isinstance(self.ansatz, nnx.Module):
+            network = as_network(self.ansatz)
+            first, constants = network.init(jax.random.key(0), sigma)  # which such a module is born with
+            return functools.partial(network.log_psi, self.param("ansatz", lambda _: first), constants)
+        if self.is_initializing():
+            self.ansatz(sigma)
+        module, variables = self.ansatz.unbind()
+        return functools.partial(module.apply, variables)
+
     @property
     def _projection(self) -> tuple[Sector, int, Sector | None]:
         """The arguments of `orbit`."""
         return as_sector(self.sector), self.row, None if self.cosets is None else as_sector(self.cosets)
 
 
-def spin_inversion(ansatz: nn.Module, space: DiscreteSpace, parity: int = 1) -> Symmetrised:
+def spin_inversion(ansatz: nn.Module | nnx.Module, space: DiscreteSpace, parity: int = 1) -> Symmetrised:
     """The wave function, made even (`parity` 1) or odd (-1) under the inversion of all levels.
 
     Raises:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from manybody import VariationalState
 from manybody.ansatz import MLP, RBM, Symmetrised
@@ -330,6 +331,49 @@ def test_gradient_is_that_of_finite_differences(ansatz, sector):
         np.testing.assert_allclose(jnp.sum(pulled * v).real, part(difference), rtol=1e-6, atol=1e-8)
 
 
+# --- modules of flax.nnx ----------------------------------------------------------------------------------------------
+
+
+class Hidden(nnx.Module):
+    """A hidden layer, and a factor that is no parameter."""
+
+    def __init__(self, rngs):
+        self.hidden = nnx.Linear(6, 3, rngs=rngs, param_dtype=float)
+        self.factor = nnx.Variable(jnp.array(0.7))
+
+    def __call__(self, sigma):
+        return self.factor[...] * jnp.sum(jnp.tanh(self.hidden(sigma.astype(float))), axis=-1)
+
+
+def test_nnx_modules():
+    """Born with their parameters, which are those of the projection."""
+    module, sigma, sector = Hidden(nnx.Rngs(1)), SPIN.all_states(), Sector(RING, RING.n_irreps - 1)
+    ansatz = Symmetrised(module, sector, SPIN, chunk_size=5)
+    variables = ansatz.init(jax.random.key(0), sigma)
+    assert {x.shape for x in jax.tree.leaves(variables["params"])} == {(6, 3), (3,)}
+
+    def expected(variables):
+        hidden = variables["params"]["ansatz"]["hidden"]
+        kernel, bias = np.asarray(hidden["kernel"][...]), np.asarray(hidden["bias"][...])
+        return projector(sector, SPIN) @ np.exp(0.7 * np.tanh(sigma @ kernel + bias).sum(axis=1))
+
+    turned = jax.tree.map(lambda x: x + 0.3 * np.arange(x.size, dtype=float).reshape(x.shape), variables)
+    for values in (variables, turned):
+        psi = np.exp(np.asarray(jax.jit(ansatz.apply)(values, sigma)))
+        np.testing.assert_allclose(psi, expected(values), atol=1e-13 * np.abs(psi).max())
+    np.testing.assert_allclose(projector(sector, SPIN) @ np.exp(module(sigma)), expected(variables), atol=1e-13)
+
+
+def test_nnx_modules_are_optimised():
+    space, lattice = Spin(6, total_sz=0), chain(6)
+    state = VariationalState(Symmetrised(Hidden(nnx.Rngs(0)), Sector(RING, momentum=[np.pi]), space), Exact(space))
+    operator = heisenberg(space, lattice)
+    driver = VMC(operator, state, optimizer=optax.sgd(0.1), preconditioner=SR(1e-3))
+    driver.run(60, progress=False)
+    exact = np.linalg.eigvalsh(operator.to_dense())[0]
+    assert float(driver.state.expect(operator).mean.real) - exact < 1e-4
+
+
 # --- with the rest ----------------------------------------------------------------------------------------------------
 
 
@@ -379,7 +423,7 @@ def test_vmc_finds_the_lowest_state_of_a_sector(shift, mirror):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Symmetrised(lambda sigma: sigma, RING, SPIN), TypeError, "`ansatz` must be a Module"),
+        (lambda: Symmetrised(lambda sigma: sigma, RING, SPIN), TypeError, "`ansatz` must be a flax.linen or"),
         (lambda: Symmetrised(RBM(), [0], SPIN), TypeError, "`sector` must be a Sector or PermutationGroup"),
         (lambda: Symmetrised(RBM(), RING, SPIN, cosets=[0, 1]), TypeError, "`cosets` must be a Sector or Perm"),
         (lambda: Symmetrised(RBM(), RING, Spin(5)), ValueError, "`group` must act on 5 sites"),
