@@ -47,8 +47,8 @@ class Field(Protocol):
         """dy/dt at a time and place."""
         ...
 
-    def norm(self, change: PyTree, at: Slope) -> float:
-        """The length of a small change of y, in the metric of the place where a slope was found."""
+    def norm(self, change: PyTree, y: PyTree, at: Slope) -> float:
+        """The length of a small change of y, in the metric at y, where `at` is the slope."""
         ...
 
 
@@ -224,7 +224,7 @@ class Integrator:
         if self.tolerance is None or self.tableau.error is None:
             return math.nan
         zero = jax.tree.map(jnp.zeros_like, y)
-        return float(field.norm(_moved(zero, slopes, self.tableau.error, dt), slopes[0]))
+        return float(field.norm(_moved(zero, slopes, self.tableau.error, dt), y, slopes[0]))
 
     def _next(self, dt: float, error: float) -> float:
         """The step whose error would be a little below the tolerance, as the order of the lower method says."""

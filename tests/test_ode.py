@@ -21,7 +21,7 @@ class Spin:
         spin = jnp.array([-1j * (up + math.cos(t) * down), -1j * (math.cos(t) * up - down)])
         return Slope({"spin": spin, "decay": -y["decay"]}, (*memory, t))
 
-    def norm(self, change, at):
+    def norm(self, change, y, at):
         return float(jnp.linalg.norm(change["spin"]) + jnp.linalg.norm(change["decay"]))
 
 
@@ -110,7 +110,7 @@ def test_max_dt():
 
 def test_a_step_driven_to_zero():
     class Noisy(Spin):
-        def norm(self, change, at):
+        def norm(self, change, y, at):
             return 1.0
 
     with pytest.raises(StepTooSmall, match=r"at time 0\.5.*error is 1, the tolerance 0\.001.*more samples") as caught:
@@ -123,7 +123,7 @@ def test_errors_that_are_not_finite_shrink_the_step():
     class Wild(Spin):
         calls = itertools.count()
 
-        def norm(self, change, at):
+        def norm(self, change, y, at):
             return math.nan if next(self.calls) == 0 else 1e-9
 
     field = Wild()

@@ -7,9 +7,11 @@ from manybody.driver.family import Family, FamilyVMC
 from manybody.driver.hooks import Hook, ProgressBar
 from manybody.driver.recorder import NotFinite
 from manybody.driver.stop import StopOnRequest, Stopped
+from manybody.driver.tdvp import TDVP
 from manybody.driver.vmc import VMC
 
 __all__ = [
+    "TDVP",
     "VMC",
     "Driver",
     "Family",

@@ -7,25 +7,20 @@ import abc
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from manybody import _checks
-from manybody._precision import foreign_code
-from manybody._struct import dataclass, layout
-from manybody._types import Array, Int, PyTree
+from manybody._types import Array, PyTree
 from manybody.driver.hooks import Hook, ProgressBar, Record
-from manybody.driver.recorder import NotFinite, Recorder
-from manybody.estimator import buffer_size
+from manybody.driver.recorder import Recorder
 from manybody.operator import Operator, broken_element
-from manybody.parallel import REPLICATED, Comm
-from manybody.sr import Gradient, Preconditioner, Problem
+from manybody.parallel import Comm
 from manybody.state import VariationalState
 from manybody.symmetry import PermutationGroup, Sector
 
@@ -33,60 +28,29 @@ S = TypeVar("S")
 """What a run returns."""
 
 
-@dataclass
-class Progress:
-    """All that a step needs and changes; the contents of a checkpoint."""
-
-    params: PyTree
-    constants: PyTree
-    chains: PyTree
-    optimizer: PyTree
-    preconditioner: PyTree
-    step: Int[Array, ""]
-
-
 class Driver(abc.ABC, Generic[S]):
-    """Something that makes steps: one jitted function (progress, operator) -> (progress, record), on all workers.
+    """Something that makes steps, as a run with its files.
 
-    A driver of its own says how that function is made, how large its buffer for connections must be at first, what the
-    run is about, and what it returns.
+    Its progress is a frozen dataclass with the fields `params`, `chains` and `step`, and what else the next step
+    depends on. A driver of its own says how a step is made, what the run is about, and what it returns.
 
     Args:
         state: sampler, network and workers.
-        operator: whose local values the step evaluates; or a tree with it, and what else a step is given.
-        params: what is optimised.
-        chains: state of the sampler.
-        optimizer: makes updates from directions.
-        preconditioner: makes directions from local values; None for the plain force.
+        progress: where the run begins.
 
     Attributes:
         step: number of steps made.
         n_buffer: size of a worker's buffer for connections, 0 before the first step.
-        n_traces: how often the step was traced (once, and once more whenever the buffer for connections grew).
-        n_regrowths: how often that buffer grew.
     """
 
-    def __init__(
-        self,
-        state: VariationalState,
-        operator: PyTree,
-        params: PyTree,
-        chains: PyTree,
-        optimizer: optax.GradientTransformation,
-        preconditioner: Preconditioner | None,
-    ) -> None:
-        self.optimizer = optimizer
-        self.preconditioner = Gradient() if preconditioner is None else preconditioner
-        self.n_traces = 0
-        self.n_regrowths = 0
+    n_buffer: int
+
+    def __init__(self, state: VariationalState, progress: Any) -> None:
         self.n_buffer = 0
         self._state = state
-        self._operator = state.comm.replicate(operator)
-        start = (optimizer.init(params), self.preconditioner.init(params), jnp.int32(0))
-        self._progress = Progress(params, state.constants, chains, *state.comm.replicate(start))
+        self._progress = progress
         self._calls: dict[Path, int] = {}
         self._identity: dict[str, str] | None = None
-        self._compiled: Callable | None = None
 
     # --- what a driver of its own provides ---------------------------------------------------------------------------
 
@@ -100,18 +64,15 @@ class Driver(abc.ABC, Generic[S]):
         """What the run is about, in words that two processes can compare."""
 
     @abc.abstractmethod
-    def _spec(self) -> Progress:
+    def _spec(self) -> Any:
         """How the progress is laid out over workers."""
 
     @abc.abstractmethod
-    def _first_count(self) -> int:
-        """About how many connections the samples of a worker will have."""
+    def advance(self) -> Record:
+        """Make one step and say what happened.
 
-    @abc.abstractmethod
-    def _make_step(self, n_buffer: int) -> Callable:
-        """The step with a buffer for connections of this size.
-
-        Its record has the number of connections in "n_connections", and in "finite" whether all went well.
+        Raises:
+            NotFinite: if energy or parameters become nan or inf; the state stays what it was.
         """
 
     # --- what it knows -----------------------------------------------------------------------------------------------
@@ -122,7 +83,7 @@ class Driver(abc.ABC, Generic[S]):
         return int(self._progress.step)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> Any:
         """All that the next step depends on."""
         return self._progress
 
@@ -174,29 +135,6 @@ class Driver(abc.ABC, Generic[S]):
                     break
         return self.state
 
-    def advance(self) -> Record:
-        """Make one step and say what happened.
-
-        Raises:
-            NotFinite: if energy or parameters become nan or inf; the state stays what it was.
-        """
-        run = self._compiled or self._use_buffer(self.n_buffer or self._buffer_for(self._first_count()))
-        while True:
-            progress, info = run(self._progress, self._operator)
-            info = jax.device_get(info)
-            if int(info["n_connections"]) <= self.n_buffer:
-                break
-            run = self._use_buffer(self._buffer_for(int(info["n_connections"])))
-            self.n_regrowths += 1
-        number = self.step + 1
-        if not bool(info.pop("finite")):
-            raise NotFinite(
-                f"Energy or parameters are not finite after step {number} (energy {info['energy']}); the state before "
-                "it is kept. A smaller learning rate or a larger diag_shift may help."
-            )
-        self._progress = progress
-        return self._record(number, info)
-
     def _next_call(self, out: Path) -> int:
         """How many calls of `run` of this driver have written to `out` before."""
         number = self._calls.get(out.resolve(), -1) + 1
@@ -216,11 +154,11 @@ class Driver(abc.ABC, Generic[S]):
             self._identity = self._about()
         return self._identity
 
-    def gathered_progress(self) -> Progress:
+    def gathered_progress(self) -> Any:
         """All that the next step depends on, whole, on the host; all processes must call this together."""
         return self.comm.to_host(self._saved_spec(), self._remembered(self._progress, None))
 
-    def restore(self, progress: Progress, n_buffer: int = 0) -> None:
+    def restore(self, progress: Any, n_buffer: int = 0) -> None:
         """Continue from progress that was gathered before.
 
         Args:
@@ -230,44 +168,13 @@ class Driver(abc.ABC, Generic[S]):
         progress = self.comm.from_host(self._saved_spec(), progress)
         self._progress = self._remembered(progress, self._progress.chains)
         self.n_buffer = n_buffer
-        self._compiled = None
 
-    def _remembered(self, progress: Progress, chains: PyTree) -> Progress:
+    def _remembered(self, progress: Any, chains: PyTree) -> Any:
         """The progress with `chains` in place of those of a sampler that has no memory."""
         return progress if self._state.sampler.has_memory else dataclasses.replace(progress, chains=chains)
 
-    def _saved_spec(self) -> Progress:
+    def _saved_spec(self) -> Any:
         return self._remembered(self._spec(), None)
-
-    # --- parts of a step ---------------------------------------------------------------------------------------------
-
-    def _buffer_for(self, n_rows: int) -> int:
-        """Size of a buffer that holds `n_rows` connections and some more."""
-        return buffer_size(n_rows, self._state.n_local, self._n_connections)
-
-    @property
-    def _n_connections(self) -> int:
-        """Connections of a sample, those not in use included."""
-        return self._operator.n_connections
-
-    def _use_buffer(self, n_buffer: int) -> Callable:
-        """The step with a buffer of this size."""
-        self.n_buffer = n_buffer
-        self._compiled = self._make_step(n_buffer)
-        return self._compiled
-
-    def _updated(self, old: Progress, chains: PyTree, problem: Problem, record: Record) -> tuple[Progress, Record]:
-        """The end of a step: from local values to new parameters, and to what is worth logging."""
-        direction, own, report = self.preconditioner.update(problem, old.preconditioner)
-        with foreign_code():
-            updates, optimizer = self.optimizer.update(direction, old.optimizer, old.params)
-            params = optax.apply_updates(old.params, updates)
-        more = {"update_norm": optax.tree.norm(updates), "finite": _all_finite((params, problem.mean))}
-        return Progress(params, old.constants, chains, optimizer, own, old.step + 1), {**record, **report, **more}
-
-    def _layout(self, chains: PyTree) -> Progress:
-        """That of progress whose chains are laid out so."""
-        return layout(Progress, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED)
 
     def _record(self, number: int, info: dict[str, Any]) -> Record:
         names = getattr(getattr(self._state.sampler, "move", None), "names", ())
@@ -298,5 +205,6 @@ def check_hamiltonian(hamiltonian: Operator, state: VariationalState) -> None:
         raise ValueError(_checks.requirement("hamiltonian", must, f"one that breaks {group[element]}"))
 
 
-def _all_finite(tree: PyTree) -> Array:
+def all_finite(tree: PyTree) -> Array:
+    """Whether a tree of arrays has neither nan nor inf."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))

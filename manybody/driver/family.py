@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike
 from manybody import _checks
 from manybody._types import Array, PRNGKey, PyTree
 from manybody.ansatz import Conditioned
-from manybody.driver.base import Driver, Progress, check_hamiltonian
+from manybody.driver.base import check_hamiltonian
 from manybody.driver.couplings import Members, Stratified, check_alike, stacked, traced
+from manybody.driver.descent import Descent, Progress
 from manybody.driver.hooks import Record
 from manybody.driver.identity import digest, identity, words
 from manybody.estimator import count_rows, expect, local_values
@@ -68,7 +69,7 @@ class Family:
         return self.ansatz.slopes(self.params, self.ansatz.check_inside(couplings))
 
 
-class FamilyVMC(Driver[Family]):
+class FamilyVMC(Descent[Family]):
     r"""Minimises the mean of the energies at several couplings, of states that share their parameters.
 
     .. math:: L(c) = \frac1R \sum_r \frac{\langle\psi(g_r)|H(g_r)|\psi(g_r)\rangle}{\langle\psi(g_r)|\psi(g_r)\rangle}

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from manybody.driver.hooks import Hook, Record
 from manybody.driver.identity import difference
 from manybody.driver.stop import Stopped
 from manybody.io import CheckpointError, DirectoryLock, JsonLines, load_header, load_tree, newest_first, save_tree
+from manybody.stats import Estimate
 
 if TYPE_CHECKING:
     from manybody.driver.base import Driver
@@ -138,9 +140,7 @@ class Recorder(Hook):
 
     def on_step(self, driver: Driver, record: Record) -> None:
         if self._log is not None:
-            energy = record["energy"]
-            names = ("mean", "error", "variance", "tau", "r_hat")
-            self._log.write({**record, "energy": {name: getattr(energy, name) for name in names}})
+            self._log.write(_without_estimates(record))
         if record["step"] % self.save_every == 0:
             self._save(driver)
 
@@ -177,3 +177,13 @@ class Recorder(Hook):
         self._saved = driver.step
         for old in newest_first(self.directory)[_KEPT:]:
             old.unlink()
+
+
+def _without_estimates(record: Record) -> Record:
+    """A record with the numbers of its estimates in their places."""
+    names = ("mean", "error", "variance", "tau", "r_hat")
+
+    def plain(x: Any) -> Any:
+        return {name: getattr(x, name) for name in names} if isinstance(x, Estimate) else x
+
+    return jax.tree.map(plain, record, is_leaf=lambda x: isinstance(x, Estimate))

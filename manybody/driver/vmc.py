@@ -3,26 +3,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import optax
 
 from manybody import _checks
-from manybody._types import Array, PyTree
-from manybody.driver.base import Driver, Progress, check_hamiltonian
+from manybody.driver.base import check_hamiltonian
+from manybody.driver.descent import Descent, Progress
 from manybody.driver.hooks import Record
 from manybody.driver.identity import identity
-from manybody.estimator import count_rows, expect, local_values
+from manybody.driver.parts import first_count, tangent_map
+from manybody.estimator import expect, local_values
 from manybody.operator import CompiledOperator, Operator
 from manybody.parallel import REPLICATED
-from manybody.sr import SR, Preconditioner, Problem, TangentMap
+from manybody.sr import SR, Preconditioner, Problem
 from manybody.state import VariationalState
 
 
-class VMC(Driver[VariationalState]):
+class VMC(Descent[VariationalState]):
     """Minimises the energy of a Hamiltonian.
 
     One step draws samples, evaluates local energies, turns them into a direction and hands it to the optimizer; it is
@@ -75,7 +74,7 @@ class VMC(Driver[VariationalState]):
         local = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((state.comm.rows_per_worker(x), *x.shape[1:]), x.dtype), samples
         )
-        return self.preconditioner.describe(self._tangent(self._progress.params, self._progress.constants, local))
+        return self.preconditioner.describe(tangent_map(state, self._progress.params, self._progress.constants, local))
 
     def _about(self) -> dict[str, str]:
         return identity(self.hamiltonian, self._state, self.preconditioner)
@@ -84,21 +83,7 @@ class VMC(Driver[VariationalState]):
         return self._layout(self._state.sampler.state_spec)
 
     def _first_count(self) -> int:
-        """Connections of the present chains, or of random configurations, scaled up to the number of samples."""
-        state = self._state
-
-        def count(chains: Any, operator: CompiledOperator) -> Array:
-            sigma = state.sampler.examples(state.comm, chains)
-            return count_rows(state.comm, operator, sigma, state.chunk_size) * state.n_local / len(sigma)
-
-        run = state.comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
-        return math.ceil(run(self._progress.chains, self._operator))
-
-    def _tangent(self, params: PyTree, constants: PyTree, samples: Any) -> TangentMap:
-        state = self._state
-        return TangentMap(
-            state.comm, lambda p, s: state.network.log_psi(p, constants, s), params, samples, state.chunk_size
-        )
+        return first_count(self._state, self._progress.chains, self._operator)
 
     def _make_step(self, n_buffer: int) -> Callable:
         state, comm = self._state, self._state.comm
@@ -109,7 +94,7 @@ class VMC(Driver[VariationalState]):
             chains, samples, info = state.sampler.sample(comm, amplitude, old.chains, state.draws)
             values, n_rows = local_values(comm, amplitude, operator, samples.flat_sigma, n_buffer, state.chunk_size)
             energy = expect(comm, values, samples, hermitian=True)
-            problem = Problem(self._tangent(old.params, old.constants, samples), values, energy.mean, old.step)
+            problem = Problem(tangent_map(state, old.params, old.constants, samples), values, energy.mean, old.step)
             return self._updated(old, chains, problem, {**info, "energy": energy, "n_connections": n_rows})
 
         spec = self._spec()

@@ -6,7 +6,7 @@ from manybody.operator.base import Operator
 from manybody.operator.compiled import CompiledOperator, Connections
 from manybody.operator.discrete import DiscreteOperator, identity
 from manybody.operator.fermion import FermionOperator
-from manybody.operator.lindblad import Liouvillian
+from manybody.operator.lindblad import Liouvillian, trace_defect
 from manybody.operator.local import LocalOperator
 from manybody.operator.openfermion import from_openfermion, to_openfermion
 from manybody.operator.parts import on_part
@@ -39,4 +39,5 @@ __all__ = [
     "spin_inversion",
     "to_openfermion",
     "to_qutip",
+    "trace_defect",
 ]

@@ -5,8 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
+
 from manybody import _checks
-from manybody.hilbert import Doubled
+from manybody._types import Array, Int8
+from manybody.amplitude import apply_change
+from manybody.hilbert import DiscreteSpace, Doubled
+from manybody.operator.compiled import Connections
 from manybody.operator.discrete import DiscreteOperator, from_terms
 from manybody.operator.parts import moved
 
@@ -42,6 +48,46 @@ def Liouvillian(hamiltonian: DiscreteOperator, jumps: Sequence[DiscreteOperator]
         # rho K^dag has the elements sum rho_x,y' (K^dag)_y',y, so K^dag stands on the right.
         total = total + left(jump) @ right(jump.adjoint()) - 0.5 * (left(loss) + right(loss))
     return total
+
+
+def trace_defect(generator: DiscreteOperator, n: int = 64) -> float:
+    """By how much a generator on `Doubled(space)` changes the trace: 0 for a Liouvillian.
+
+    Tr(L |x><y|) is the sum of L's elements <z,z|L|x,y>, the conjugates of those of L^dag from (x,y) to diagonal pairs.
+
+    Args:
+        generator: L.
+        n: how many random elementary matrices |x><x| are looked at, with all |x><y| that L connects them to.
+
+    Returns:
+        The largest |Tr(L |x><y|)|, in units of the largest element of L that was seen, or 0 if there is none.
+
+    Raises:
+        TypeError: if the space is not doubled.
+    """
+    _checks.require_type(generator.space, Doubled, "space")
+    own: DiscreteSpace = generator.space.space  # type: ignore[attr-defined]
+    adjoint = generator.adjoint().compile()
+    diagonal = jnp.tile(own.random_state(jax.random.key(0), n), (1, 2))  # (n, 2 sites)
+    found = generator.compile().connections(diagonal)
+    pairs = jnp.concatenate([diagonal, _reached(diagonal, found).reshape(-1, 2 * own.size)])
+    onward = adjoint.connections(pairs)
+    ends = _reached(pairs, onward)  # (pairs, conn, 2 sites)
+    is_diagonal = jnp.all(ends[..., : own.size] == ends[..., own.size :], axis=-1)
+    stays = jnp.all(pairs[:, : own.size] == pairs[:, own.size :], axis=-1)
+    at_home = adjoint.diagonal(pairs)
+    change = jnp.sum(jnp.where(is_diagonal, onward.elements, 0.0), axis=-1) + jnp.where(stays, at_home, 0.0)
+    largest = max(float(jnp.max(jnp.abs(x), initial=0.0)) for x in (onward.elements, at_home))
+    return float(jnp.max(jnp.abs(change))) / largest if largest > 0 else 0.0
+
+
+def _reached(sigma: Int8[Array, "samples sites"], connections: Connections) -> Int8[Array, "samples conn sites"]:
+    """Where connections lead; those without an element lead nowhere."""
+    n_conn = connections.elements.shape[-1]
+    rows = jnp.repeat(sigma, n_conn, axis=0)
+    sites, values = (x.reshape(len(rows), -1) for x in (connections.sites, connections.values))
+    exists = (connections.elements != 0).reshape(-1, 1)
+    return jnp.where(exists, apply_change(rows, sites, values), rows).reshape(len(sigma), n_conn, -1)
 
 
 def left(operator: DiscreteOperator) -> DiscreteOperator:

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drivers whose steps lower something: from local values to a direction, and with an optimizer to new parameters."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from manybody._precision import foreign_code
+from manybody._struct import dataclass, layout
+from manybody._types import Array, Int, PyTree
+from manybody.driver.base import Driver, all_finite
+from manybody.driver.hooks import Record
+from manybody.driver.recorder import NotFinite
+from manybody.estimator import buffer_size
+from manybody.parallel import REPLICATED
+from manybody.sr import Gradient, Preconditioner, Problem
+from manybody.state import VariationalState
+
+S = TypeVar("S")
+"""What a run returns."""
+
+
+@dataclass
+class Progress:
+    """All that a step needs and changes; the contents of a checkpoint."""
+
+    params: PyTree
+    constants: PyTree
+    chains: PyTree
+    optimizer: PyTree
+    preconditioner: PyTree
+    step: Int[Array, ""]
+
+
+class Descent(Driver[S]):
+    """Makes steps of one jitted function (progress, operator) -> (progress, record), on all workers.
+
+    A driver of its own says how that function is made and how large its buffer for connections must be at first.
+
+    Args:
+        state: sampler, network and workers.
+        operator: whose local values the step evaluates; or a tree with it, and what else a step is given.
+        params: what is optimised.
+        chains: state of the sampler.
+        optimizer: makes updates from directions.
+        preconditioner: makes directions from local values; None for the plain force.
+
+    Attributes:
+        n_traces: how often the step was traced (once, and once more whenever the buffer for connections grew).
+        n_regrowths: how often that buffer grew.
+    """
+
+    def __init__(
+        self,
+        state: VariationalState,
+        operator: PyTree,
+        params: PyTree,
+        chains: PyTree,
+        optimizer: optax.GradientTransformation,
+        preconditioner: Preconditioner | None,
+    ) -> None:
+        self.optimizer = optimizer
+        self.preconditioner = Gradient() if preconditioner is None else preconditioner
+        self.n_traces = 0
+        self.n_regrowths = 0
+        self._operator = state.comm.replicate(operator)
+        self._compiled: Callable | None = None
+        start = (optimizer.init(params), self.preconditioner.init(params), jnp.int32(0))
+        super().__init__(state, Progress(params, state.constants, chains, *state.comm.replicate(start)))
+
+    # --- what a driver of its own provides ---------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def _first_count(self) -> int:
+        """About how many connections the samples of a worker will have."""
+
+    @abc.abstractmethod
+    def _make_step(self, n_buffer: int) -> Callable:
+        """The step with a buffer for connections of this size.
+
+        Its record has the number of connections in "n_connections", and in "finite" whether all went well.
+        """
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    def advance(self) -> Record:
+        """Make one step and say what happened.
+
+        Raises:
+            NotFinite: if energy or parameters become nan or inf; the state stays what it was.
+        """
+        run = self._compiled or self._use_buffer(self.n_buffer or self._buffer_for(self._first_count()))
+        while True:
+            progress, info = run(self._progress, self._operator)
+            info = jax.device_get(info)
+            if int(info["n_connections"]) <= self.n_buffer:
+                break
+            run = self._use_buffer(self._buffer_for(int(info["n_connections"])))
+            self.n_regrowths += 1
+        number = self.step + 1
+        if not bool(info.pop("finite")):
+            raise NotFinite(
+                f"Energy or parameters are not finite after step {number} (energy {info['energy']}); the state before "
+                "it is kept. A smaller learning rate or a larger diag_shift may help."
+            )
+        self._progress = progress
+        return self._record(number, info)
+
+    def restore(self, progress: Progress, n_buffer: int = 0) -> None:
+        super().restore(progress, n_buffer)
+        self._compiled = None
+
+    # --- parts of a step ---------------------------------------------------------------------------------------------
+
+    def _buffer_for(self, n_rows: int) -> int:
+        """Size of a buffer that holds `n_rows` connections and some more."""
+        return buffer_size(n_rows, self._state.n_local, self._n_connections)
+
+    @property
+    def _n_connections(self) -> int:
+        """Connections of a sample, those not in use included."""
+        return self._operator.n_connections
+
+    def _use_buffer(self, n_buffer: int) -> Callable:
+        """The step with a buffer of this size."""
+        self.n_buffer = n_buffer
+        self._compiled = self._make_step(n_buffer)
+        return self._compiled
+
+    def _updated(self, old: Progress, chains: PyTree, problem: Problem, record: Record) -> tuple[Progress, Record]:
+        """The end of a step: from local values to new parameters, and to what is worth logging."""
+        direction, own, report = self.preconditioner.update(problem, old.preconditioner)
+        with foreign_code():
+            updates, optimizer = self.optimizer.update(direction, old.optimizer, old.params)
+            params = optax.apply_updates(old.params, updates)
+        more = {"update_norm": optax.tree.norm(updates), "finite": all_finite((params, problem.mean))}
+        return Progress(params, old.constants, chains, optimizer, own, old.step + 1), {**record, **report, **more}
+
+    def _layout(self, chains: PyTree) -> Progress:
+        """That of progress whose chains are laid out so."""
+        return layout(Progress, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the steps of several drivers are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from manybody._types import Array, PyTree
+from manybody.estimator import count_rows
+from manybody.operator import CompiledOperator
+from manybody.parallel import REPLICATED
+from manybody.sampler import Samples
+from manybody.sr import TangentMap
+from manybody.state import VariationalState
+
+
+def tangent_map(state: VariationalState, params: PyTree, constants: PyTree, samples: Samples) -> TangentMap:
+    """The tangent map of a state at other parameters, on a worker's samples."""
+
+    def log_psi(p: PyTree, sigma: Array) -> Array:
+        return state.network.log_psi(p, constants, sigma)
+
+    return TangentMap(state.comm, log_psi, params, samples, state.chunk_size)
+
+
+def first_count(state: VariationalState, chains: PyTree, operator: CompiledOperator) -> int:
+    """About how many connections a worker's samples have, before there are any.
+
+    Those of the present chains, or of random configurations, scaled up to the number of samples.
+    """
+
+    def count(chains: Any, operator: CompiledOperator) -> Array:
+        sigma = state.sampler.examples(state.comm, chains)
+        return count_rows(state.comm, operator, sigma, state.chunk_size) * state.n_local / len(sigma)
+
+    run = state.comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
+    return math.ceil(run(chains, operator))

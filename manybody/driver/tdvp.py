@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time evolution of variational states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from manybody import _checks
+from manybody._struct import dataclass, layout
+from manybody._types import Array, Float, Int, PyTree
+from manybody.driver.base import Driver, check_hamiltonian
+from manybody.driver.hooks import Hook, Record
+from manybody.driver.identity import identity, words
+from manybody.driver.motion import FACTORS, Kind, Motion
+from manybody.hilbert import Doubled
+from manybody.ode import Integrator, Slope
+from manybody.operator import Operator, trace_defect
+from manybody.parallel import REPLICATED
+from manybody.sr import SR, Preconditioner
+from manybody.state import VariationalState
+
+DEFAULT = SR(diag_shift=0.0, solver="pinv", cutoff=1e-8)
+"""Small eigenvalues of the metric are switched off, and nothing is added to the others."""
+BACKWARDS = "Evolve backwards with -H."
+
+
+@dataclass
+class Course:
+    """All that the further evolution depends on; the contents of a checkpoint.
+
+    Attributes:
+        params: the parameters.
+        constants: collections of the network that are not optimised.
+        chains: state of the sampler before the samples at this time are drawn.
+        t: the time.
+        dt: the next step of time to try.
+        residual: R^2, the integral of r^2 over the time.
+        step: how many times of the grid have been reached.
+    """
+
+    params: PyTree
+    constants: PyTree
+    chains: PyTree
+    t: Float[Array, ""]
+    dt: Float[Array, ""]
+    residual: Float[Array, ""]
+    step: Int[Array, ""]
+
+
+class TDVP(Driver[VariationalState]):
+    r"""Evolves a state in real or imaginary time, or a density matrix in time (time-dependent variational Monte Carlo).
+
+    The parameters move so that the state follows d psi / dt = -i H psi (real), -H psi (imaginary, without its norm) or
+    d rho / dt = L rho (dissipative, without its trace) as well as its ansatz allows: `manybody.driver.motion.Motion`.
+    The samples are drawn anew for each evaluation of the velocity.
+
+    Args:
+        hamiltonian: H, Hermitian; or a `Liouvillian` L; or a function from the time to one.
+        state: where to start. For real times log psi must be complex.
+        integrator: how the equation of motion is integrated. Its tolerance is an angle between states; it should lie
+            above the noise of the samples.
+        kind: "real", "imaginary" or "dissipative".
+        preconditioner: solves S theta' = -c f; `SR` with the solver "pinv" has a cut of small eigenvalues (`cutoff`)
+            and of noisy ones (`snr`), without momentum.
+        t: the time now.
+        observables: operators whose expectation values are recorded, by name.
+        cross_validate: whether to record r^2 on one half of the samples for velocities found from the other half, too:
+            if it is much larger, the velocity fits the noise of the samples.
+
+    Records, one for each time of the grid, have the time in "t", the energy (<L> for a Liouvillian, which should vanish
+    in the steady state) in "energy", the expectation values in "observables", r^2 in "residual" and its integral over
+    the time in "residual_integral", the next step of time in "dt", the number of steps since the last record and those
+    that were rejected in "n_steps" and "n_rejected".
+
+    Raises:
+        TypeError: if log psi is real and the time too, or the preconditioner has momentum.
+        ValueError: if H is not Hermitian or L does not preserve the trace, or they act on another space.
+
+    Example:
+        >>> import manybody as mb
+        >>> from manybody.ode import Integrator
+        >>> space = mb.hilbert.Spin(4)
+        >>> state = mb.VariationalState(mb.ansatz.RBM(param_dtype=complex), mb.sampler.Exact(space))
+        >>> quench = mb.hamiltonian.ising(space, mb.lattice.chain(4), h=0.5)
+        >>> driver = mb.driver.TDVP(quench, state, integrator=Integrator("heun", dt=0.01))
+        >>> driver.run([0.01, 0.02], progress=False).samples.sigma.shape
+        (16, 1, 4)
+        >>> driver.t
+        0.02
+
+    Reference:
+        G. Carleo, F. Becca, M. Schiro and M. Fabrizio, arXiv:1109.2516; G. Carleo and M. Troyer, arXiv:1606.02318;
+        M. Schmitt and M. Heyl, arXiv:1912.08828; M. J. Hartmann and G. Carleo, arXiv:1902.05131 (density matrices).
+    """
+
+    def __init__(
+        self,
+        hamiltonian: Operator | Callable[[float], Operator],
+        state: VariationalState,
+        *,
+        integrator: Integrator,
+        kind: Kind = "real",
+        preconditioner: Preconditioner = DEFAULT,
+        t: float = 0.0,
+        observables: Mapping[str, Operator] | None = None,
+        cross_validate: bool = False,
+    ) -> None:
+        _checks.require_type(state, VariationalState, "state")
+        _checks.require_type(integrator, Integrator, "integrator")
+        _checks.choice(kind, tuple(FACTORS), "kind")
+        _check_preconditioner(preconditioner)
+        first = hamiltonian if isinstance(hamiltonian, Operator) else hamiltonian(t)
+        check_generator(first, state, kind)
+        if cross_validate:
+            _check_halves(state)
+        self.hamiltonian = hamiltonian
+        self.integrator = integrator
+        self.kind = kind
+        self.observables = dict(observables or {})
+        for name, operator in self.observables.items():
+            _checks.require(operator.space == state.space, f"observables[{name!r}]", f"act on {state.space}", operator)
+        self._first = first
+        self._motion = Motion(state, hamiltonian, kind, preconditioner, cross_validate)
+        self._times: dict[int, float] = {}
+        self._here: Slope | None = None
+        numbers = (jnp.asarray(x, float) for x in (t, integrator.dt, 0.0))
+        start = state.comm.replicate((*numbers, jnp.int32(0)))
+        super().__init__(state, Course(state.params, state.constants, state.chains, *start))
+
+    # --- what it knows -----------------------------------------------------------------------------------------------
+
+    @property
+    def t(self) -> float:
+        """The time reached."""
+        return float(self._progress.t)
+
+    @property
+    def n_evaluations(self) -> int:
+        """How often the velocity was found."""
+        return self._motion.n_evaluations
+
+    @property
+    def n_traces(self) -> int:
+        """How often the function that finds velocities was traced."""
+        return self._motion.n_traces
+
+    @property
+    def state(self) -> VariationalState:
+        """The present state, with the samples from which its velocity is found."""
+        slope = self._slope()
+        chosen = {"params": self._progress.params, "chains": slope.memory, "samples": slope.report.samples}
+        return self._state.replace(**chosen)
+
+    def describe(self) -> str:
+        """The choices that the preconditioner makes, in words."""
+        return self._motion.describe(self._progress.params, self._slope().report.samples)
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def run(  # type: ignore[override]
+        self,
+        times: ArrayLike,
+        *,
+        out: str | Path | None = None,
+        hooks: Sequence[Hook] = (),
+        progress: bool = True,
+        save_every: int = 1,
+    ) -> VariationalState:
+        """Evolve to some times, one after the other.
+
+        Between them the integrator chooses its steps, at them there are records and checkpoints; hooks can stop a run
+        there.
+
+        Args:
+            times: the grid (n,) of times, or the last time only; ascending, none of them before the present one.
+            out: directory for the log (log.jsonl) and checkpoints. If it holds a call that was interrupted, that call
+                is taken up at the last time of the grid that was saved, and goes on as it would have.
+            hooks: what else looks at the run, and may stop it.
+            progress: whether to show a progress bar.
+            save_every: times of the grid between checkpoints.
+
+        Returns:
+            The state at the end.
+
+        Raises:
+            ValueError: if the times run backwards.
+            StepTooSmall: if errors stay above the tolerance; the state at the last time of the grid is kept.
+            NotFinite: if energy or velocity become nan or inf.
+            CheckpointError: if `out` holds a run of another problem; names what differs.
+            InUseError: if another process writes there.
+        """
+        grid = np.atleast_1d(np.asarray(times, float))
+        _checks.require(grid.ndim == 1 and len(grid) > 0, "times", "be a list of numbers", times)
+        _checks.require(bool(np.all(np.diff(grid) > 0)), "times", "ascend", times, BACKWARDS)
+        return super().run(len(grid), out=out, hooks=[_Grid(grid), *hooks], progress=progress, save_every=save_every)
+
+    def advance(self) -> Record:
+        """Evolve to the next time of the grid and say what is found there."""
+        course, motion = self._progress, self._motion
+        t, dt, residual, t_end = float(course.t), float(course.dt), float(course.residual), self._times[self.step + 1]
+        y, chains, slope = course.params, course.chains, self._slope()
+        n_steps = n_rejected = 0
+        while t < t_end:
+            step = self.integrator.step(motion, t, y, slope, dt, t_end)
+            # At times of the grid it is found anew: so does a run that is taken up there.
+            known = step.slope if step.t < t_end else None
+            after = motion(step.t, step.y, step.memory) if known is None else known
+            residual += (step.t - t) * (_residual(slope) + _residual(after)) / 2
+            t, y, dt, slope, chains = step.t, step.y, step.dt, after, step.memory
+            n_steps, n_rejected = n_steps + 1, n_rejected + step.n_rejected
+        numbers = (jnp.asarray(x, float) for x in (t, dt, residual))
+        after_all = self.comm.replicate((*numbers, jnp.int32(self.step + 1)))
+        self._progress = Course(y, course.constants, chains, *after_all)
+        self._here, self.n_buffer = slope, motion.n_buffer
+        state = self.state
+        record = self._record(self.step, dict(slope.report.info))
+        return record | {
+            "t": t,
+            "residual_integral": residual,
+            "dt": dt,
+            "n_steps": n_steps,
+            "n_rejected": n_rejected,
+            "observables": {name: state.expect(operator) for name, operator in self.observables.items()},
+        }
+
+    def _slope(self) -> Slope:
+        """The velocity here and now."""
+        if self._here is None:
+            self._here = self._motion(self.t, self._progress.params, self._progress.chains)
+            self.n_buffer = self._motion.n_buffer
+        return self._here
+
+    # --- for recorders -----------------------------------------------------------------------------------------------
+
+    def restore(self, progress: Course, n_buffer: int = 0) -> None:
+        super().restore(progress, n_buffer)
+        self._motion.n_buffer = n_buffer
+        self._here = None
+
+    def _about(self) -> dict[str, str]:
+        about = identity(self._first, self._state, self._motion.preconditioner)
+        if not isinstance(self.hamiltonian, Operator):
+            about["hamiltonian"] = f"{words(self.hamiltonian)}, at first {about['hamiltonian']}"
+        return {**about, "kind": self.kind, "integrator": words(self.integrator)}
+
+    def _spec(self) -> Course:
+        chains = self._state.sampler.state_spec
+        return layout(Course, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED, REPLICATED)
+
+
+class _Grid(Hook):
+    """Tells the driver which times the steps of a run end at, once it is known where a run is taken up."""
+
+    def __init__(self, times: np.ndarray) -> None:
+        self._grid = times
+
+    def on_start(self, driver: TDVP, target: int) -> None:  # type: ignore[override]
+        first = target - len(self._grid) + 1
+        times = {first + i: float(t) for i, t in enumerate(self._grid)}
+        early = [t for step, t in times.items() if step > driver.step and t < driver.t]
+        _checks.require(not early, "times", f"not lie before the present one, {driver.t:g}", early, BACKWARDS)
+        driver._times = times
+
+
+def check_generator(operator: Operator, state: VariationalState, kind: Kind) -> None:
+    """Raise `ValueError` (`TypeError`) unless such states can be evolved with this operator."""
+    if kind != "dissipative":
+        check_hamiltonian(operator, state)
+        if kind == "real":
+            _check_complex(state)
+        return
+    _checks.require_type(operator, Operator, "hamiltonian")
+    _checks.require(operator.space == state.space, "hamiltonian", f"act on {state.space}", operator.space)
+    _checks.require(isinstance(operator.space, Doubled), "hamiltonian", "be a Liouvillian on `Doubled`", operator.space)
+    defect = trace_defect(operator)
+    _checks.require(defect < 1e-10, "hamiltonian", "preserve the trace", f"one that changes it by {defect:.1e}")
+
+
+def _check_complex(state: VariationalState) -> None:
+    sigma = jax.ShapeDtypeStruct((1, state.space.size), jnp.int8)
+    dtype = jax.eval_shape(state.network.log_psi, state.params, state.constants, sigma).dtype
+    if not jnp.issubdtype(dtype, jnp.complexfloating):
+        must = "have a complex log psi for real times"
+        raise TypeError(_checks.requirement("state", must, f"one of type {dtype}", "Phases change with the time."))
+
+
+def _check_preconditioner(preconditioner: Preconditioner) -> None:
+    momentum = getattr(preconditioner, "momentum", 0.0)
+    if momentum:
+        raise TypeError(_checks.requirement("preconditioner", "have no momentum", f"momentum {momentum:g}"))
+
+
+def _check_halves(state: VariationalState) -> None:
+    kind = state.sampler.kind
+    _checks.require(kind != "exact", "cross_validate", "be False where all states are summed over", True)
+    rows = state.n_local if state.sampler.n_local(state.comm) == 1 else state.sampler.n_local(state.comm)
+    _checks.require(rows >= 2, "cross_validate", "have two chains or draws of each worker", rows)
+
+
+def _residual(slope: Slope) -> float:
+    return float(slope.report.info["residual"])
