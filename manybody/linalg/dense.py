@@ -26,7 +26,7 @@ def smooth_pinv(
     b: Float[Array, "n"],
     shift: Array,
     cutoff: float,
-    trust: Callable[[Float[Array, "n n"]], Float[Array, "n"]] | None = None,
+    trust: Callable[[Float[Array, "n"], Float[Array, "n n"]], Float[Array, "n"]] | None = None,
 ) -> tuple[Float[Array, "n"], Int[Array, ""]]:
     """Solve (A + shift) x = b in the space of large eigenvalues.
 
@@ -38,11 +38,11 @@ def smooth_pinv(
         b: b.
         shift: added to the diagonal.
         cutoff: where the step is.
-        trust: further factors of the contributions, from the eigenvectors (in columns).
+        trust: further factors of the contributions, from eigenvalues and eigenvectors (in columns).
     """
     values, vectors = jnp.linalg.eigh(a)
     weight = smooth_step(jnp.maximum(values, 0.0), cutoff * values[-1]) / (jnp.maximum(values, 0.0) + shift)
-    weight = jnp.where(values > 0, weight if trust is None else weight * trust(vectors), 0.0)
+    weight = jnp.where(values > 0, weight if trust is None else weight * trust(values, vectors), 0.0)
     return checked(vectors @ (weight * (vectors.T @ b)))
 
 

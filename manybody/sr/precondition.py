@@ -235,8 +235,8 @@ class SR:
         if self.solver == "cholesky":
             return linalg.cholesky(a, b, shift)
 
-        def trust(vectors: Array) -> Array:
-            return noise.trust(tangent, jnp.sum(along(vectors) * e[..., None], axis=1), self.snr)
+        def trust(values: Array, vectors: Array) -> Array:
+            return noise.trust(tangent, values, jnp.sum(along(vectors) * e[..., None], axis=1), self.snr)
 
         return linalg.smooth_pinv(a, b, shift, self.cutoff, trust if self.snr else None)
 

@@ -29,7 +29,6 @@ def test_configurations(accuracy):
         table = tomllib.loads(path.read_text())
         assert set(table["measure"]) == {"n_samples", "n_chains", "n_burn_in"}
         assert {"start", "stop"} < set(table["optimisation"]["learning_rate"])
-        assert table["optimisation"]["sr"].get("diag_shift", 1e-3) == 1e-3
         assert table["sampler"]["n_chains"] == table["sampler"]["n_samples"]
 
 

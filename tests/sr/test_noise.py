@@ -23,9 +23,19 @@ HAM = hamiltonian.heisenberg(SPACE, lattice.chain(6))
 CUTOFF, SHIFT = 1e-6, 1e-5
 
 
-def solved(comm, preconditioners, kind="independent", noise=True):
+def holomorphic(params, sigma):
+    """Three hidden units with complex weights, in one array."""
+    return jnp.sum(jnp.log(jnp.cosh(sigma.astype(complex) @ params["w"])), axis=-1)
+
+
+def holomorphic_init(key, sigma):
+    real, imag = 0.3 * jax.random.normal(key, (2, sigma.shape[-1], 3))
+    return {"w": jax.lax.complex(real, imag)}
+
+
+def solved(comm, preconditioners, kind="independent", noise=True, network=(pair_init, pair_apply)):
     """Directions of some preconditioners; and the rows and residuals that they see."""
-    state = VariationalState((pair_init, pair_apply), Exact(SPACE), comm=comm).sample()
+    state = VariationalState(network, Exact(SPACE), comm=comm).sample()
     own = jnp.linspace(0.2, 1.7, SPACE.n_states).reshape(-1, 1) if noise else None
     samples = dataclasses.replace(state.samples, kind=kind, noise=own)
 
@@ -68,6 +78,23 @@ def test_components_with_little_signal_are_left_out(noise):
     assert np.any((factor > 0.2) & (factor < 0.8)), factor
     for direction in found:
         np.testing.assert_allclose(direction, wanted, atol=1e-6 * np.abs(wanted).max())
+
+
+def test_holomorphic_states():
+    """Components are those of the complex metric, whichever vectors of an eigenvalue are found in its real form."""
+    methods = [SR(SHIFT, method, "pinv", cutoff=CUTOFF, snr=1.0) for method in ("parameters", "samples")]
+    (found, (rows, e, weight)), noise = solved(Comm(), methods, network=(holomorphic_init, holomorphic))
+    n = rows.shape[-1] // 2
+    o, e = rows[:, 0, :n] + 1j * rows[:, 1, :n], e[:, 0] + 1j * e[:, 1]
+    values, vectors = np.linalg.eigh(o.conj().T @ o)
+    p = (o @ vectors).conj() * e[:, None]
+    rho = p.sum(axis=0)
+    variance = np.sum(noise[:, None] * np.abs(p - weight[:, None] * rho) ** 2, axis=0)
+    factor = 1 / (1 + (np.sqrt(variance) / np.abs(rho)) ** 6) / (1 + (CUTOFF * values[-1] / values) ** 6)
+    assert np.any((factor > 0.2) & (factor < 0.9)), factor
+    wanted = vectors @ (factor * rho / (values + SHIFT))
+    for direction in found:
+        np.testing.assert_allclose(direction[:n] + 1j * direction[n:], wanted, atol=1e-6 * np.abs(wanted).max())
 
 
 def test_thresholds():
