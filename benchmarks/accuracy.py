@@ -5,10 +5,11 @@
         --out benchmarks/out/accuracy.json
 
 Ours are configurations that are shipped, and those in `accuracy/`, run as users run them: `manybody ground-state
-FILE`. Next to one with a `GCNN`, NetKet's GCNN gets the same problem, layers, samples, sweeps and momentum (and the last shift), and
-next to one with a `ResNet`, quantax's ResConv; with as much time as ours took from the start of the process to its end,
+FILE`. Next to one with a `GCNN`, NetKet's GCNN gets the same problem, layers, samples, sweeps and momentum, and next to
+one with a `ResNet`, quantax's ResConv; with as much time as ours took from the start of the process to its end,
 compilation and final measurement included. Their measurement of the final energy comes after that. The learning rate
-falls in all of them from the same start to the same end. JSON goes to stdout, a table to stderr.
+falls in all of them from the same start to the same end; their diagonal shift is that at the end of ours. JSON goes to
+stdout, a table to stderr.
 """
 
 import argparse

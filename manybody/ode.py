@@ -22,6 +22,8 @@ import scipy.integrate
 from manybody import _checks
 from manybody._types import Array, Float, PyTree
 
+__all__ = ["TABLEAUX", "Field", "Integrator", "Slope", "Step", "StepTooSmall", "Tableau", "solve"]
+
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 """A step is chosen for an error of this power of the tolerance, and changes by these factors at most."""
 

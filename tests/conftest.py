@@ -41,6 +41,12 @@ if os.environ.get("MANYBODY_TYPECHECK", "0") != "0":
     # An int is also a float, and a float also a complex number.
     install_import_hook("manybody", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors: a worker whose test waits for a program leaves one idle."""
+    return (os.cpu_count() or 1) + 1
+
+
 MOST_MAPPINGS = 25_000
 
 
