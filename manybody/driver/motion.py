@@ -123,6 +123,10 @@ class Motion:
         """The choices that the preconditioner makes, in words."""
         return self.preconditioner.describe(tangent_map(self.state, params, self.state.constants, samples))
 
+    def use_buffer(self, n_buffer: int) -> None:
+        """Go on with a buffer for connections of this size, 0 to find one."""
+        self.n_buffer, self._run = n_buffer, None
+
     def _operator(self, t: float) -> CompiledOperator:
         """H at a time, on all workers."""
         if isinstance(self.hamiltonian, Operator):

@@ -240,7 +240,7 @@ class TDVP(Driver[VariationalState]):
 
     def restore(self, progress: Course, n_buffer: int = 0) -> None:
         super().restore(progress, n_buffer)
-        self._motion.n_buffer = n_buffer
+        self._motion.use_buffer(n_buffer)
         self._here = None
 
     def _about(self) -> dict[str, str]:
