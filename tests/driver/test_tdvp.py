@@ -248,8 +248,7 @@ class StopAt(Hook):
         return record["step"] == self.step
 
 
-@pytest.mark.parametrize("stop", [1, 2])
-def test_taken_up_bit_for_bit(tmp_path, stop):
+def test_taken_up_bit_for_bit(tmp_path):
     """Two calls with a grid each; interrupted in the first one or the second one."""
     whole, again = sampled(), sampled()
     grids = [[0.05, 0.1], [0.12, 0.2]]
@@ -258,7 +257,7 @@ def test_taken_up_bit_for_bit(tmp_path, stop):
     for interrupted in range(2):
         broken = sampled()
         for number, grid in enumerate(grids[: interrupted + 1]):
-            hooks = [StopAt(2 * number + stop)] if number == interrupted else []
+            hooks = [StopAt(2 * number + 1)] if number == interrupted else []
             broken.run(grid, out=tmp_path / str(interrupted), hooks=hooks, progress=False)
         again = sampled()
         for grid in grids:

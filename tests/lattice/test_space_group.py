@@ -112,7 +112,7 @@ def test_bond_kinds_of_the_kitaev_model() -> None:
         rectangle(2, 3, a=1.0, b=1.4),
         square(3, periodic=False),
         Lattice([[1, 0], [0, 1]], 2, [[0.1, 0.2], [0.6, -0.2]]),
-        Lattice([[2, 0], [1, 1]], 2, [[0, 0], [1, 0]]),
+        pytest.param(Lattice([[2, 0], [1, 1]], 2, [[0, 0], [1, 0]]), marks=pytest.mark.slow),
     ],
     ids=lambda x: repr(x)[:60],
 )
