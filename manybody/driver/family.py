@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,8 @@ from manybody.driver.couplings import Members, Stratified, check_alike, stacked,
 from manybody.driver.descent import Descent, Progress
 from manybody.driver.hooks import Record
 from manybody.driver.identity import digest, identity, words
-from manybody.estimator import count_rows, expect, local_values
+from manybody.driver.parts import count_from_examples
+from manybody.estimator import expect, local_values
 from manybody.operator import CompiledOperator, Operator
 from manybody.parallel import REPLICATED, SHARD, Comm
 from manybody.sampler import Sampler
@@ -217,12 +219,9 @@ class FamilyVMC(Descent[Family]):
         """Connections of the present chains, or of random configurations, where there are most of them."""
         state, comm = self._state, self.comm
 
-        def count_one(chains: Any, operator: CompiledOperator) -> Array:
-            sigma = state.sampler.examples(comm, chains)
-            return count_rows(comm, operator, sigma, state.chunk_size) * state.n_local / len(sigma)
-
         def count(chains: Any, operator: CompiledOperator) -> Array:
-            return jnp.max(jax.vmap(count_one, (self._axes, 0))(chains, operator))
+            one = functools.partial(count_from_examples, state)
+            return jnp.max(jax.vmap(one, (self._axes, 0))(chains, operator))
 
         run = comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
         return math.ceil(run(self._progress.chains, self._operator.operator))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._types import Array, Float, Inexact, PyTree
+from manybody.driver.base import all_finite
 from manybody.driver.parts import first_count, tangent_map
 from manybody.driver.recorder import NotFinite
 from manybody.estimator import buffer_size, expect, local_values
@@ -157,8 +158,7 @@ class Motion:
                 one, other = halves(comm, samples, pull)
                 own, _ = self._solve(tangent_map(state, params, constants, one[0]), one[1])
                 info["cross_residual"] = residual(tangent_map(state, params, constants, other[0]), own, other[1])
-            leaves = [*jax.tree.leaves(velocity), energy.mean]
-            info["finite"] = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
+            info["finite"] = all_finite((velocity, energy.mean))
             return velocity, chains, samples, info
 
         chains = state.sampler.state_spec

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
 
-from manybody._types import Array, PyTree
+from manybody._types import Array, Float, PyTree
 from manybody.estimator import count_rows
 from manybody.operator import CompiledOperator
 from manybody.parallel import REPLICATED
@@ -24,15 +24,17 @@ def tangent_map(state: VariationalState, params: PyTree, constants: PyTree, samp
     return TangentMap(state.comm, log_psi, params, samples, state.chunk_size)
 
 
-def first_count(state: VariationalState, chains: PyTree, operator: CompiledOperator) -> int:
-    """About how many connections a worker's samples have, before there are any.
+def count_from_examples(state: VariationalState, chains: PyTree, operator: CompiledOperator) -> Float[Array, ""]:
+    """About how many connections a worker's samples have; runs on a worker.
 
     Those of the present chains, or of random configurations, scaled up to the number of samples.
     """
+    sigma = state.sampler.examples(state.comm, chains)
+    return count_rows(state.comm, operator, sigma, state.chunk_size) * state.n_local / len(sigma)
 
-    def count(chains: Any, operator: CompiledOperator) -> Array:
-        sigma = state.sampler.examples(state.comm, chains)
-        return count_rows(state.comm, operator, sigma, state.chunk_size) * state.n_local / len(sigma)
 
+def first_count(state: VariationalState, chains: PyTree, operator: CompiledOperator) -> int:
+    """About how many connections a worker's samples have, before there are any."""
+    count = functools.partial(count_from_examples, state)
     run = state.comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
     return math.ceil(run(chains, operator))

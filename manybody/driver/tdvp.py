@@ -299,7 +299,8 @@ def _check_preconditioner(preconditioner: Preconditioner) -> None:
 def _check_halves(state: VariationalState) -> None:
     kind = state.sampler.kind
     _checks.require(kind != "exact", "cross_validate", "be False where all states are summed over", True)
-    rows = state.n_local if state.sampler.n_local(state.comm) == 1 else state.sampler.n_local(state.comm)
+    n_rows = state.sampler.n_local(state.comm)
+    rows = n_rows if n_rows > 1 else state.draws
     _checks.require(rows >= 2, "cross_validate", "have two chains or draws of each worker", rows)
 
 

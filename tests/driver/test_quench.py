@@ -7,12 +7,13 @@ import pytest
 
 from manybody import VariationalState, exact, hamiltonian, operator
 from manybody.ansatz import RBM
-from manybody.driver import TDVP, Hook
+from manybody.driver import TDVP
 from manybody.hilbert import Spin
 from manybody.lattice import chain
 from manybody.ode import Integrator
 from manybody.sampler import Exact
 from manybody.sr import SR
+from tests.driver.test_tdvp import Keep
 
 N = 10
 SPACE, CHAIN = Spin(N), chain(N)
@@ -20,14 +21,6 @@ BEFORE, AFTER = (hamiltonian.ising(SPACE, CHAIN, h=h) for h in (4.0, 1.0))
 X = operator.spin.sigmax(SPACE, 0)
 ZZ = operator.spin.sigmaz(SPACE, 0) @ operator.spin.sigmaz(SPACE, 1)
 TIMES = np.linspace(0.0, 1.5, 7)
-
-
-class Keep(Hook):
-    def __init__(self):
-        self.records = []
-
-    def on_step(self, driver, record):
-        self.records.append(record)
 
 
 def ground_state(ham, t):
@@ -61,11 +54,11 @@ def test_quench():
         preconditioner=SR(0.0, "parameters", "pinv", cutoff=1e-9),
         observables={"X": X, "ZZ": ZZ},
     )
-    keep = Keep()
-    driver.run(TIMES, hooks=[keep], progress=False)
+    records = []
+    driver.run(TIMES, hooks=[Keep(records)], progress=False)
     for name, op in (("X", X), ("ZZ", ZZ)):
         wanted = np.array([exact.expectation(op, state).real for state in psi])
         assert np.ptp(wanted) > 0.2
-        found = [record["observables"][name].mean for record in keep.records]
+        found = [record["observables"][name].mean for record in records]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-2)
-    assert 0 < keep.records[-1]["residual_integral"] < 0.01
+    assert 0 < records[-1]["residual_integral"] < 0.01

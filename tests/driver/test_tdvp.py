@@ -88,6 +88,17 @@ def test_a_state_that_can_be_anything_follows_the_equation(kind, generator):
     assert 0 <= records[-1]["residual_integral"] < 1e-12
 
 
+def test_a_run_may_begin_later():
+    """A drive from t = 0.4 on, which is not what it is from t = 0 on."""
+    table, times = Table(SPACE), [0.4, 0.6]
+    integrator = Integrator("rk45", dt=0.05, tolerance=1e-10)
+    driver = TDVP(drive, table.state(), integrator=integrator, preconditioner=EXACTLY, t=0.4)
+    assert driver.t == 0.4
+    late = driver.run(times, progress=False).to_array()
+    assert angle(late, exact.evolve(drive, np.exp(table.start), times, rtol=1e-11)[-1]) < 1e-8
+    assert angle(late, exact.evolve(drive, np.exp(table.start), [0.0, 0.2], rtol=1e-11)[-1]) > 1e-3
+
+
 class Keep(Hook):
     def __init__(self, records):
         self.records = records
