@@ -52,9 +52,12 @@ class Descent(Driver[S]):
         preconditioner: makes directions from local values; None for the plain force.
 
     Attributes:
+        quantity: what is minimised, as records name it.
         n_traces: how often the step was traced (once, and once more whenever the buffer for connections grew).
         n_regrowths: how often that buffer grew.
     """
+
+    quantity = "energy"
 
     def __init__(
         self,
@@ -106,8 +109,9 @@ class Descent(Driver[S]):
         number = self.step + 1
         if not bool(info.pop("finite")):
             raise NotFinite(
-                f"Energy or parameters are not finite after step {number} (energy {info['energy']}); the state before "
-                "it is kept. A smaller learning rate or a larger diag_shift may help."
+                f"{self.quantity.capitalize()} or parameters are not finite after step {number} ({self.quantity} "
+                f"{info[self.quantity]}); the state before it is kept. A smaller learning rate or a larger diag_shift "
+                "may help."
             )
         self._progress = progress
         return self._record(number, info)

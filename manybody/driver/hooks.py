@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from manybody.driver.base import Driver
 
 Record = dict[str, Any]
-"""What is known after a step: "step", "energy" (an `Estimate`), "acceptance" by kind of move, reports of solvers."""
+"""What is known after a step: "step", "energy" (an `Estimate`) or what else is minimised, "acceptance" by kind of move,
+reports of solvers."""
+SYMBOLS = {"energy": "E", "infidelity": "I", "loss": "L", "contrast": "C"}
+"""Quantities that a progress bar shows, the first one that there is."""
 
 
 class Hook:
@@ -28,7 +31,7 @@ class Hook:
 
 
 class ProgressBar(Hook):
-    """A bar with energy, error, variance, acceptance and the time left."""
+    """A bar with energy (or what else is minimised), error, variance, acceptance and the time left."""
 
     def __init__(self) -> None:
         self._bar: Any = None  # made when the run starts
@@ -39,9 +42,10 @@ class ProgressBar(Hook):
         self._bar = tqdm(total=target, initial=driver.step, unit="step", dynamic_ncols=True)
 
     def on_step(self, driver: Driver, record: Record) -> None:
-        energy = record["energy"]
+        name = next(name for name in SYMBOLS if name in record)
+        value = record[name]
         acceptance = "/".join(f"{rate:.2f}" for rate in record.get("acceptance", {}).values())
-        text = f"E={energy.mean:.5f} +- {energy.error:.1e}, var={energy.variance:.3g}"
+        text = f"{SYMBOLS[name]}={value.mean:.8g} +- {value.error:.1e}, var={value.variance:.3g}"
         self._bar.set_postfix_str(text + (f", acc={acceptance}" if acceptance else ""), refresh=False)
         self._bar.update(record["step"] - self._bar.n)
 

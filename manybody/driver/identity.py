@@ -17,9 +17,18 @@ from manybody.state import VariationalState
 
 def identity(hamiltonian: Operator, state: VariationalState, preconditioner: Preconditioner) -> dict[str, str]:
     """The parts of a calculation that make it another one when they change; learning rates are not among them."""
+    return {"space": words(state.space), "hamiltonian": name(hamiltonian), **identity_of_state(state, preconditioner)}
+
+
+def name(operator: Operator) -> str:
+    """An operator in words, with a short name for its couplings."""
+    return f"{words(operator)}, couplings {digest(operator.compile())}"
+
+
+def identity_of_state(state: VariationalState, preconditioner: Preconditioner) -> dict[str, str]:
+    """What belongs to the identity of all calculations with a state."""
     return {
         "space": words(state.space),
-        "hamiltonian": f"{words(hamiltonian)}, couplings {digest(hamiltonian.compile())}",
         "ansatz": words(state.network),
         "sampler": words(state.sampler),
         "n_samples": str(state.n_samples),

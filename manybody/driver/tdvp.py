@@ -3,31 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-from numpy.typing import ArrayLike
 
 from manybody import _checks
 from manybody._struct import dataclass, layout
 from manybody._types import Array, Float, Int, PyTree
-from manybody.driver.base import Driver, check_hamiltonian
-from manybody.driver.hooks import Hook, Record
+from manybody.driver.grid import Evolution, check_generator
+from manybody.driver.hooks import Record
 from manybody.driver.identity import identity, words
 from manybody.driver.motion import FACTORS, Kind, Motion
-from manybody.hilbert import Doubled
 from manybody.ode import Integrator, Slope
-from manybody.operator import Operator, trace_defect
+from manybody.operator import Operator
 from manybody.parallel import REPLICATED
 from manybody.sr import SR, Preconditioner
 from manybody.state import VariationalState
 
 DEFAULT = SR(diag_shift=0.0, solver="pinv", cutoff=1e-8)
 """Small eigenvalues of the metric are switched off, and nothing is added to the others."""
-BACKWARDS = "Evolve backwards with -H."
 
 
 @dataclass
@@ -53,7 +47,7 @@ class Course:
     step: Int[Array, ""]
 
 
-class TDVP(Driver[VariationalState]):
+class TDVP(Evolution):
     r"""Evolves a state in real or imaginary time, or a density matrix in time (time-dependent variational Monte Carlo).
 
     The parameters move so that the state follows d psi / dt = -i H psi (real), -H psi (imaginary, without its norm) or
@@ -127,18 +121,12 @@ class TDVP(Driver[VariationalState]):
             _checks.require(operator.space == state.space, f"observables[{name!r}]", f"act on {state.space}", operator)
         self._first = first
         self._motion = Motion(state, hamiltonian, kind, preconditioner, cross_validate)
-        self._times: dict[int, float] = {}
         self._here: Slope | None = None
         numbers = (jnp.asarray(x, float) for x in (t, integrator.dt, 0.0))
         start = state.comm.replicate((*numbers, jnp.int32(0)))
         super().__init__(state, Course(state.params, state.constants, state.chains, *start))
 
     # --- what it knows -----------------------------------------------------------------------------------------------
-
-    @property
-    def t(self) -> float:
-        """The time reached."""
-        return float(self._progress.t)
 
     @property
     def n_evaluations(self) -> int:
@@ -161,49 +149,12 @@ class TDVP(Driver[VariationalState]):
         """The choices that the preconditioner makes, in words."""
         return self._motion.describe(self._progress.params, self._slope().report.samples)
 
-    # --- running -----------------------------------------------------------------------------------------------------
-
-    def run(  # type: ignore[override]
-        self,
-        times: ArrayLike,
-        *,
-        out: str | Path | None = None,
-        hooks: Sequence[Hook] = (),
-        progress: bool = True,
-        save_every: int = 1,
-    ) -> VariationalState:
-        """Evolve to some times, one after the other.
-
-        Between them the integrator chooses its steps, at them there are records and checkpoints; hooks can stop a run
-        there.
-
-        Args:
-            times: the grid (n,) of times, or the last time only; ascending, none of them before the present one.
-            out: directory for the log (log.jsonl) and checkpoints. If it holds a call that was interrupted, that call
-                is taken up at the last time of the grid that was saved, and goes on as it would have.
-            hooks: what else looks at the run, and may stop it.
-            progress: whether to show a progress bar.
-            save_every: times of the grid between checkpoints.
-
-        Returns:
-            The state at the end.
-
-        Raises:
-            ValueError: if the times run backwards.
-            StepTooSmall: if errors stay above the tolerance; the state at the last time of the grid is kept.
-            NotFinite: if energy or velocity become nan or inf.
-            CheckpointError: if `out` holds a run of another problem; names what differs.
-            InUseError: if another process writes there.
-        """
-        grid = np.atleast_1d(np.asarray(times, float))
-        _checks.require(grid.ndim == 1 and len(grid) > 0, "times", "be a list of numbers", times)
-        _checks.require(bool(np.all(np.diff(grid) > 0)), "times", "ascend", times, BACKWARDS)
-        return super().run(len(grid), out=out, hooks=[_Grid(grid), *hooks], progress=progress, save_every=save_every)
+    # --- steps -------------------------------------------------------------------------------------------------------
 
     def advance(self) -> Record:
         """Evolve to the next time of the grid and say what is found there."""
         course, motion = self._progress, self._motion
-        t, dt, residual, t_end = float(course.t), float(course.dt), float(course.residual), self._times[self.step + 1]
+        t, dt, residual, t_end = float(course.t), float(course.dt), float(course.residual), self._next_time
         y, chains, slope = course.params, course.chains, self._slope()
         n_steps = n_rejected = 0
         while t < t_end:
@@ -252,42 +203,6 @@ class TDVP(Driver[VariationalState]):
     def _spec(self) -> Course:
         chains = self._state.sampler.state_spec
         return layout(Course, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED, REPLICATED)
-
-
-class _Grid(Hook):
-    """Tells the driver which times the steps of a run end at, once it is known where a run is taken up."""
-
-    def __init__(self, times: np.ndarray) -> None:
-        self._grid = times
-
-    def on_start(self, driver: TDVP, target: int) -> None:  # type: ignore[override]
-        first = target - len(self._grid) + 1
-        times = {first + i: float(t) for i, t in enumerate(self._grid)}
-        early = [t for step, t in times.items() if step > driver.step and t < driver.t]
-        _checks.require(not early, "times", f"not lie before the present one, {driver.t:g}", early, BACKWARDS)
-        driver._times = times
-
-
-def check_generator(operator: Operator, state: VariationalState, kind: Kind) -> None:
-    """Raise `ValueError` (`TypeError`) unless such states can be evolved with this operator."""
-    if kind != "dissipative":
-        check_hamiltonian(operator, state)
-        if kind == "real":
-            _check_complex(state)
-        return
-    _checks.require_type(operator, Operator, "hamiltonian")
-    _checks.require(operator.space == state.space, "hamiltonian", f"act on {state.space}", operator.space)
-    _checks.require(isinstance(operator.space, Doubled), "hamiltonian", "be a Liouvillian on `Doubled`", operator.space)
-    defect = trace_defect(operator)
-    _checks.require(defect < 1e-10, "hamiltonian", "preserve the trace", f"one that changes it by {defect:.1e}")
-
-
-def _check_complex(state: VariationalState) -> None:
-    sigma = jax.ShapeDtypeStruct((1, state.space.size), jnp.int8)
-    dtype = jax.eval_shape(state.network.log_psi, state.params, state.constants, sigma).dtype
-    if not jnp.issubdtype(dtype, jnp.complexfloating):
-        must = "have a complex log psi for real times"
-        raise TypeError(_checks.requirement("state", must, f"one of type {dtype}", "Phases change with the time."))
 
 
 def _check_preconditioner(preconditioner: Preconditioner) -> None:
