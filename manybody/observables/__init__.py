@@ -3,6 +3,8 @@
 
 from manybody.observables.correlation import Correlations, correlation_function
 from manybody.observables.dimer import DimerCorrelations, dimer_correlations
+from manybody.observables.entanglement import renyi2
+from manybody.observables.fidelity import fidelity, overlap
 from manybody.observables.order import OrderParameter, order_parameter
 from manybody.observables.structure_factor import StructureFactor, structure_factor
 from manybody.observables.susceptibility import fidelity_susceptibility
@@ -19,9 +21,12 @@ __all__ = [
     "correlation_function",
     "dimer_correlations",
     "extended_reciprocal",
+    "fidelity",
     "fidelity_susceptibility",
     "irrep_weights",
     "order_parameter",
+    "overlap",
+    "renyi2",
     "structure_factor",
     "symmetry_expectation",
     "total_spin",
