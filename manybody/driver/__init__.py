@@ -5,21 +5,29 @@ from manybody.driver.base import Driver
 from manybody.driver.couplings import Stratified
 from manybody.driver.family import Family, FamilyVMC
 from manybody.driver.hooks import Hook, ProgressBar
+from manybody.driver.projected import ProjectedEvolution
+from manybody.driver.projection import Projection
 from manybody.driver.recorder import NotFinite
 from manybody.driver.stop import StopOnRequest, Stopped
+from manybody.driver.target import Applied, Data, Target
 from manybody.driver.tdvp import TDVP
 from manybody.driver.vmc import VMC
 
 __all__ = [
     "TDVP",
     "VMC",
+    "Applied",
+    "Data",
     "Driver",
     "Family",
     "FamilyVMC",
     "Hook",
     "NotFinite",
     "ProgressBar",
+    "ProjectedEvolution",
+    "Projection",
     "StopOnRequest",
     "Stopped",
     "Stratified",
+    "Target",
 ]

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a worker compares a state with what it is projected on."""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import jax.numpy as jnp
+import numpy as np
+
+from manybody._struct import dataclass, static
+from manybody._types import Array, Inexact, Int, Int8, PyTree
+from manybody.amplitude import Amplitude
+from manybody.estimator import Fidelity, buffer_size, count_rows, fidelity, fidelity_from_target, local_values
+from manybody.network import Network
+from manybody.operator import CompiledOperator
+from manybody.parallel import REPLICATED, Comm
+from manybody.parallel.chunk import map_rows
+from manybody.sampler import Sampler, Samples
+from manybody.sampler.base import samples_spec
+from manybody.state import VariationalState
+
+
+class Chains(NamedTuple):
+    """States of the samplers of psi and phi; () where samples of phi are not drawn anew."""
+
+    own: PyTree
+    target: PyTree
+
+
+class Comparison(NamedTuple):
+    """What a step needs to know.
+
+    Attributes:
+        chains: states of the samplers afterwards.
+        samples: of |psi|^2.
+        overlap: of psi and phi, with local values at these samples.
+        n_connections: as many as the largest number of connections that a worker's samples of either have.
+        info: for logs.
+    """
+
+    chains: Chains
+    samples: Samples
+    overlap: Fidelity
+    n_connections: Int[Array, ""]
+    info: dict[str, Array]
+
+
+class Overlap(abc.ABC):
+    """A wave function phi that a state psi is compared with; a pytree, other leaves need no compilation."""
+
+    if TYPE_CHECKING:
+
+        def replace(self, **changes: Any) -> Self: ...
+
+    @property
+    @abc.abstractmethod
+    def spec(self) -> Self:
+        """How it is laid out over workers."""
+
+    @property
+    def chains_spec(self) -> PyTree:
+        """How the state of its sampler is laid out; () if it has none."""
+        return ()
+
+    @property
+    def n_connections(self) -> int:
+        """Static: connections of a configuration, those not in use included."""
+        return 0
+
+    @abc.abstractmethod
+    def compare(
+        self, comm: Comm, state: VariationalState, amplitude: Amplitude, chains: Chains, n_buffer: int
+    ) -> Comparison:
+        """Compare with an amplitude of this kind of state; runs on a worker."""
+
+
+@dataclass
+class Wave(Overlap):
+    """phi = (shift + scale O) phi_0, of which samples are drawn.
+
+    Attributes:
+        params: of phi_0.
+        constants: of phi_0.
+        operator: O; None for phi = phi_0.
+        scale: number.
+        shift: number.
+        draws: samples of |phi|^2 with log phi in place of log psi; None to draw new ones in every comparison.
+        network: of phi_0.
+        sampler: of phi_0.
+        n_draws: samples of each of its chains.
+        chunk_size: configurations evaluated at a time.
+    """
+
+    params: PyTree
+    constants: PyTree
+    operator: CompiledOperator | None
+    scale: Inexact[Array, ""]
+    shift: Inexact[Array, ""]
+    draws: Samples | None
+    network: Network = static()
+    sampler: Sampler = static()
+    n_draws: int = static()
+    chunk_size: int | None = static()
+
+    @property
+    def spec(self) -> Wave:
+        draws = None if self.draws is None else samples_spec(self.sampler.kind)
+        operator = None if self.operator is None else REPLICATED
+        whole = dict.fromkeys(("params", "constants", "scale", "shift"), REPLICATED)
+        return self.replace(operator=operator, draws=draws, **whole)
+
+    @property
+    def chains_spec(self) -> PyTree:
+        return self.sampler.state_spec if self.draws is None else ()
+
+    @property
+    def n_connections(self) -> int:
+        return 0 if self.operator is None else self.operator.n_connections
+
+    def compare(
+        self, comm: Comm, state: VariationalState, amplitude: Amplitude, chains: Chains, n_buffer: int
+    ) -> Comparison:
+        own, samples, info = state.sampler.sample(comm, amplitude, chains.own, state.draws)
+        target, others, n_rows = chains.target, self.draws, jnp.int32(0)
+        if others is None:
+            bound = self.network.bind(self.params, self.constants)
+            target, drawn, _ = self.sampler.sample(comm, bound, chains.target, self.n_draws)
+            others, n_rows = self.weighted(comm, drawn, n_buffer)
+        log_phi, n_own = self.log_phi(comm, samples.flat_sigma, n_buffer)
+        log_ratio = _difference(log_phi, samples.log_psi.reshape(-1))
+        log_psi = map_rows(amplitude.log_psi, others.flat_sigma, state.chunk_size)
+        overlap = fidelity(comm, log_ratio, samples, _difference(log_psi, others.log_psi.reshape(-1)), others)
+        if self.operator is not None:
+            info = {**info, "target_effective": _effective(comm, others)}
+        return Comparison(Chains(own, target), samples, overlap, jnp.maximum(n_rows, n_own), info)
+
+    def log_phi(
+        self, comm: Comm, sigma: Int8[Array, "samples sites"], n_buffer: int
+    ) -> tuple[Inexact[Array, "samples"], Int[Array, ""]]:
+        """log phi of a worker's configurations, and how many connections they have at most on any worker."""
+        bound = self.network.bind(self.params, self.constants)
+        log_phi = map_rows(bound.log_psi, sigma, self.chunk_size)
+        if self.operator is None:
+            return log_phi, jnp.int32(0)
+        factor, n_rows = self._factor(comm, bound, sigma, n_buffer)
+        # phi can have another sign than phi_0: its logarithm is complex.
+        return log_phi.astype(factor.dtype) + jnp.log(factor), n_rows
+
+    def weighted(self, comm: Comm, samples: Samples, n_buffer: int) -> tuple[Samples, Int[Array, ""]]:
+        """Samples of |phi|^2 from those of |phi_0|^2: weights w |phi / phi_0|^2; and the number of connections."""
+        if self.operator is None:
+            return samples, jnp.int32(0)
+        bound = self.network.bind(self.params, self.constants)
+        factor, n_rows = self._factor(comm, bound, samples.flat_sigma, n_buffer)
+        factor = factor.reshape(samples.weight.shape)
+        weight = samples.weight * jnp.abs(factor) ** 2
+        log_phi = samples.log_psi.astype(factor.dtype) + jnp.log(factor)
+        return _with(samples, log_phi, weight / comm.psum(jnp.sum(weight))), n_rows
+
+    def _factor(self, comm: Comm, bound: Amplitude, sigma: Array, n_buffer: int) -> tuple[Array, Array]:
+        """phi / phi_0, complex."""
+        assert self.operator is not None
+        local, n_rows = local_values(comm, bound, self.operator, sigma, n_buffer, self.chunk_size)
+        dtype = np.promote_types(local.dtype, np.complex64)
+        return self.shift.astype(dtype) + self.scale.astype(dtype) * local.astype(dtype), n_rows
+
+
+@dataclass
+class Known(Overlap):
+    """phi at some configurations, which are samples of |phi|^2.
+
+    Attributes:
+        draws: these, with log phi in place of log psi.
+    """
+
+    draws: Samples
+
+    @property
+    def spec(self) -> Known:
+        return self.replace(draws=samples_spec(self.draws.kind))
+
+    def compare(
+        self, comm: Comm, state: VariationalState, amplitude: Amplitude, chains: Chains, n_buffer: int
+    ) -> Comparison:
+        del n_buffer
+        log_psi = map_rows(amplitude.log_psi, self.draws.flat_sigma, state.chunk_size)
+        log_inverse = _difference(log_psi, self.draws.log_psi.reshape(-1))
+        samples, overlap = fidelity_from_target(comm, log_inverse, log_psi, self.draws)
+        return Comparison(chains, samples, overlap, jnp.int32(0), {"target_effective": _effective(comm, samples)})
+
+
+def drawn(comm: Comm, wave: Wave, samples: Samples) -> Wave:
+    """The wave with samples of |phi|^2 made from these of |phi_0|^2."""
+    if wave.operator is None:
+        return wave.replace(draws=samples)
+    n_local = wave.sampler.n_local(comm) * wave.n_draws
+    n_rows = int(_counting(comm, wave.sampler.kind, wave.chunk_size)(wave.operator, samples))
+    n_buffer = buffer_size(n_rows, n_local, wave.n_connections)
+    return wave.replace(draws=_weighing(comm, wave.spec, n_buffer)(wave, samples))
+
+
+@functools.lru_cache(maxsize=64)
+def _counting(comm: Comm, kind: str, chunk_size: int | None) -> Callable:
+    def run(operator: CompiledOperator, samples: Samples) -> Array:
+        return count_rows(comm, operator, samples.flat_sigma, chunk_size)
+
+    return comm.spmd(run, (REPLICATED, samples_spec(kind)), REPLICATED)
+
+
+@functools.lru_cache(maxsize=64)
+def _weighing(comm: Comm, spec: Wave, n_buffer: int) -> Callable:
+    layout = samples_spec(spec.sampler.kind)
+    return comm.spmd(lambda wave, samples: wave.weighted(comm, samples, n_buffer)[0], (spec, layout), layout)
+
+
+def _with(samples: Samples, log_psi: Array, weight: Array) -> Samples:
+    return Samples(samples.sigma, log_psi, weight, samples.kind, samples.noise)
+
+
+def _difference(one: Array, other: Array) -> Array:
+    dtype = np.promote_types(one.dtype, other.dtype)
+    return one.astype(dtype) - other.astype(dtype)
+
+
+def _effective(comm: Comm, samples: Samples) -> Array:
+    """Kish's effective number of samples, over their number; 1 where all states are summed over."""
+    if samples.kind == "exact":
+        return jnp.ones(())
+    n = comm.size * samples.weight.size
+    return 1.0 / (n * comm.psum(jnp.sum(samples.weight**2)))
