@@ -34,7 +34,7 @@ from manybody.network import FrozenNetwork, LinenNetwork, Network, as_network, f
 from manybody.operator import CompiledOperator, DiscreteOperator, Operator
 from manybody.parallel import REPLICATED, SHARD, Comm
 from manybody.parallel.chunk import map_rows
-from manybody.sampler import Sampler, Samples
+from manybody.sampler import Diagonal, Sampler, Samples
 from manybody.sampler.base import samples_spec
 from manybody.stats import Estimate
 
@@ -214,6 +214,11 @@ class VariationalState:
         return self.sampler.space
 
     @property
+    def observed(self) -> DiscreteSpace:
+        """The space that observables act on: for a state measured on its diagonal, that of one copy."""
+        return self.sampler.observed
+
+    @property
     def n_params(self) -> int:
         """Number of real parameters (a complex one counts as two)."""
         return count_real(self.params)
@@ -238,6 +243,29 @@ class VariationalState:
         run = _sampling(self.comm, self.sampler, self.network, self.draws)
         chains, samples, _ = run(self.params, self.constants, self.chains)
         return self.replace(chains=chains, samples=samples)
+
+    def diagonal(self, inner: Sampler, n_samples: int | None = None, *, seed: int | Array = 0) -> VariationalState:
+        """This density matrix, with fresh chains that measure it: its expectation values are Tr(rho O) / Tr(rho).
+
+        Args:
+            inner: sampler of the space of one copy (`manybody.sampler.Diagonal`).
+            n_samples: number of samples, as for a new state.
+            seed: integer seed or typed key for the chains.
+
+        Returns:
+            A state without samples yet, whose observables are operators on the space of one copy.
+
+        Raises:
+            TypeError: if `inner` is no sampler of one copy.
+            ValueError: if the state is not on pairs of its configurations, or rho has a diagonal that is not positive.
+        """
+        sampler = Diagonal(inner)
+        _checks.require(sampler.space == self.space, "inner", f"sample one copy of {self.space}", inner.space)
+        draws = sampler.n_draws(n_samples, self.comm)
+        sampler.check_amplitude(self.network.bind(self.params, self.constants))
+        key = jax.random.key(_checks.integer(seed, "seed")) if not isinstance(seed, jax.Array) else seed
+        chains = _start(self.comm, sampler)(self.comm.replicate(key))
+        return self.replace(sampler=sampler, draws=draws, chains=chains, samples=None)
 
     def log_psi(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
         """log psi of configurations."""
@@ -267,10 +295,11 @@ class VariationalState:
         real parameters, and 2 Re f, 2 Im f along the real and imaginary part of complex ones.
 
         Raises:
-            ValueError: as `expect`, and if the operator is not Hermitian.
+            ValueError: as `expect`, and if the operator is not Hermitian, or the samples are of a diagonal.
         """
         _checks.require_type(operator, Operator, "operator")
         _checks.require(operator.is_hermitian, "operator", "be Hermitian to have a force", "another one")
+        self.check_optimisable()
         return self._estimate(operator, True)
 
     def expect_terms(
@@ -314,6 +343,11 @@ class VariationalState:
         run = functools.partial(_local, self.comm, self.network, samples.kind, chunk_size=self.chunk_size)
         return self._grown(samples, compiled, run)[0].reshape(samples.weight.shape)
 
+    def check_optimisable(self) -> None:
+        """Raise `ValueError` unless the samples are of |psi|^2, as forces and metrics need them."""
+        cure = "Give the sampler of the pairs, and measure with `state.diagonal`."
+        _checks.require(self.observed == self.space, "state", "be sampled by |psi|^2", self.sampler, cure)
+
     def save(self, path: str | Path) -> None:
         """Write parameters and chains to a file (.npz), atomically; only process 0 writes."""
         tree = self.comm.to_host(self._saved_spec, (self.params, self.constants, self._memory))
@@ -356,10 +390,10 @@ class VariationalState:
 
     def _prepared(self, operator: Operator) -> tuple[Samples, CompiledOperator]:
         _checks.require_type(operator, Operator, "operator")
-        _checks.require(operator.space == self.space, "operator", f"act on {self.space}", operator.space)
+        _checks.require(operator.space == self.observed, "operator", f"act on {self.observed}", operator.space)
         if self.samples is None:
             raise ValueError(_checks.requirement("state", "have samples", "none yet", "Use `state = state.sample()`."))
-        return self.samples, self.comm.replicate(operator.compile())
+        return self.samples, self.comm.replicate(self.sampler.lifted(operator).compile())
 
     def _grown(self, samples: Samples, compiled: CompiledOperator, make: Callable[..., Callable], *more: PyTree) -> Any:
         """Run the function that `make(n_buffer=...)` gives, with a buffer for connections that is large enough."""

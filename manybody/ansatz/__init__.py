@@ -5,11 +5,13 @@ from manybody.ansatz._numerics import log_cosh
 from manybody.ansatz.autoregressive import ARRNN, ARConv, ARDense, ARTransformer
 from manybody.ansatz.composition import ModulusPhase, Product, Sum
 from manybody.ansatz.conditioned import Conditioned
+from manybody.ansatz.density_rbm import DensityRBM
 from manybody.ansatz.gcnn import GCNN
 from manybody.ansatz.graph_network import GraphNetwork
 from manybody.ansatz.jastrow import Jastrow
 from manybody.ansatz.mean_field import MeanField
 from manybody.ansatz.mlp import MLP
+from manybody.ansatz.purified import PurifiedDensity
 from manybody.ansatz.rbm import RBM
 from manybody.ansatz.resnet import ResNet
 from manybody.ansatz.sign_rule import MarshallSign
@@ -28,12 +30,14 @@ __all__ = [
     "ARDense",
     "ARTransformer",
     "Conditioned",
+    "DensityRBM",
     "GraphNetwork",
     "Jastrow",
     "MarshallSign",
     "MeanField",
     "ModulusPhase",
     "Product",
+    "PurifiedDensity",
     "ResNet",
     "Sum",
     "Symmetrised",

@@ -71,3 +71,9 @@ def check_dtype(param_dtype: Any) -> None:
     """Raise `TypeError` unless `param_dtype` is a real or complex floating-point type."""
     if not jnp.issubdtype(param_dtype, jnp.inexact):
         raise TypeError(_checks.requirement("param_dtype", "be a floating-point type, real or complex", param_dtype))
+
+
+def check_real_dtype(param_dtype: Any) -> None:
+    """Raise `TypeError` unless `param_dtype` is a real floating-point type."""
+    if not jnp.issubdtype(param_dtype, jnp.floating):
+        raise TypeError(_checks.requirement("param_dtype", "be a real floating-point type", param_dtype))

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from manybody import _checks
-from manybody._struct import FrozenArray, dataclass
+from manybody._struct import dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8
 from manybody.amplitude import apply_change, where_accepted
+from manybody.ansatz import _sharing
 from manybody.ansatz._change import differences, linear_change
 from manybody.ansatz._hyperbolic import HiddenSpins, hidden_spins, log_cosh_ratio, update_hidden_spins
 from manybody.ansatz._numerics import Initializer, check_dtype, log_cosh, scaled_normal, working_dtype
@@ -100,8 +99,8 @@ class RBM(nn.Module):
             "be False for complex weights, which have a phase",
             self.separate_phase,
         )
-        if self.symmetries is not None and not isinstance(self.symmetries, FrozenArray):
-            object.__setattr__(self, "symmetries", _permutations(self.symmetries))
+        if self.symmetries is not None:
+            object.__setattr__(self, "symmetries", _sharing.permutations(self.symmetries))
         super().__post_init__()
 
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
@@ -152,26 +151,19 @@ class RBM(nn.Module):
     def _hidden_weights(self, prefix: str) -> tuple[Array, Array | None]:
         """W (sites, hidden) and b (hidden,) of all hidden units."""
         layer = self.variables["params"][f"{prefix}hidden"]
-        kernel, bias = layer["kernel"], layer.get("bias")
-        if self.symmetries is None:
-            return kernel, bias
-        inverse = np.argsort(self.symmetries.array, axis=1)
-        kernel = jnp.swapaxes(kernel[inverse], 0, 1).reshape(inverse.shape[1], -1)  # (sites, symmetries * features)
-        return kernel, None if bias is None else jnp.tile(bias, len(inverse))
+        kernel, bias = _sharing.copied(layer["kernel"], self.symmetries), layer.get("bias")
+        return kernel, None if bias is None else _sharing.copied_bias(bias, self.symmetries)
 
     def _visible_bias(self, prefix: str) -> Array:
         """a (sites, 1)."""
-        kernel = self.variables["params"][f"{prefix}visible"]["kernel"]
-        return (
-            kernel if self.symmetries is None else jnp.mean(kernel[np.argsort(self.symmetries.array, axis=1)], axis=0)
-        )
+        return _sharing.averaged(self.variables["params"][f"{prefix}visible"]["kernel"], self.symmetries)
 
     @nn.compact
     def _layers(self, sigma: Int8[Array, "*batch sites"]) -> list[tuple[Array, Array]]:
         """The visible term (...) and the angles theta (..., hidden) of each RBM."""
         dtype = working_dtype(self.param_dtype)
         x = self._seen(sigma.astype(dtype))  # (..., symmetries, sites)
-        n_features = self._n_features(sigma.shape[-1])
+        n_features = _sharing.n_features(self.alpha, sigma.shape[-1], self.symmetries)
         layers = []
         for prefix in self._prefixes:
             hidden = nn.Dense(
@@ -179,8 +171,8 @@ class RBM(nn.Module):
                 use_bias=self.use_hidden_bias,
                 dtype=dtype,
                 param_dtype=dtype,
-                kernel_init=self._shared(self.kernel_init),
-                bias_init=self._shared(self.bias_init),
+                kernel_init=_sharing.shared(self.kernel_init, self.symmetries),
+                bias_init=_sharing.shared(self.bias_init, self.symmetries),
                 name=f"{prefix}hidden",
             )
             visible = jnp.zeros(sigma.shape[:-1], dtype)
@@ -201,37 +193,8 @@ class RBM(nn.Module):
         """The configurations as the features see them: permuted (..., symmetries, sites), or as they are."""
         if self.symmetries is None:
             return x
-        n_sites = self.symmetries.array.shape[1]
-        _checks.require(n_sites == x.shape[-1], "symmetries", f"permute {x.shape[-1]} sites", n_sites)
+        _sharing.check_sites(self.symmetries, x.shape[-1])
         return x[..., self.symmetries.array]
-
-    def _shared(self, init: Initializer) -> Initializer:
-        """Smaller by the root of how often each weight is used, so that log psi is as large as without sharing."""
-        if self.symmetries is None:
-            return init
-        factor = 1 / math.sqrt(len(self.symmetries.array))
-        return lambda key, shape, dtype: factor * init(key, shape, dtype)
-
-    def _n_features(self, n_sites: int) -> int:
-        n_hidden = max(1, round(self.alpha * n_sites))
-        if self.symmetries is None:
-            return n_hidden
-        n = len(self.symmetries.array)
-        _checks.require(
-            n_hidden % n == 0, "alpha", f"make a number of hidden units that is a multiple of {n} symmetries", n_hidden
-        )
-        return n_hidden // n
-
-
-def _permutations(symmetries: Any) -> FrozenArray:
-    array = np.asarray(symmetries)
-    good = (
-        array.ndim == 2
-        and len(array) > 0
-        and np.array_equal(np.sort(array, axis=1), np.broadcast_to(np.arange(array.shape[1]), array.shape))
-    )
-    _checks.require(good, "symmetries", "hold permutations (n_symmetries, sites)", f"an array of shape {array.shape}")
-    return FrozenArray(array)
 
 
 def _combine(terms: list[Array]) -> Array:

@@ -41,11 +41,15 @@ class Driver(abc.ABC, Generic[S]):
     Attributes:
         step: number of steps made.
         n_buffer: size of a worker's buffer for connections, 0 before the first step.
+
+    Raises:
+        ValueError: if the sampler does not draw from |psi|^2.
     """
 
     n_buffer: int
 
     def __init__(self, state: VariationalState, progress: Any) -> None:
+        state.check_optimisable()
         self.n_buffer = 0
         self._state = state
         self._progress = progress

@@ -71,7 +71,7 @@ def correlation_function(
         True
     """
     checked(state, lattice, kind)
-    pairs = pair_products(state.space, lattice.n_sites, kind, connected)
+    pairs = pair_products(state.observed, lattice.n_sites, kind, connected)
     label = pair_classes(lattice)
     counts, n_products = np.bincount(label.ravel()), len(pairs.sites)
     n_terms = len(pairs.operator.couplings)

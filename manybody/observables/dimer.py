@@ -69,7 +69,7 @@ def dimer_correlations(
         reference = _checks.integer(reference, "reference", minimum=0, maximum=n_bonds - 1)
         pairs = np.stack([np.full(n_bonds, reference), np.arange(n_bonds)], axis=1)
     sites, products = (tuple(map(tuple, rows.tolist())) for rows in (table.sites, pairs))
-    operator = _dimer_products(state.space, sites, products)
+    operator = _dimer_products(state.observed, sites, products)
     function = jax.tree_util.Partial(_connected, jnp.asarray(pairs))
     found = jax.tree.map(np.asarray, state.expect_terms(operator, None, function))
     centres = lattice.positions[table.sites[:, 0]] + table.vectors / 2

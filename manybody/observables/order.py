@@ -68,7 +68,7 @@ def order_parameter(
     checked(state, lattice, kind)
     _checks.require(isinstance(kind, str), "kind", "be a name", kind)
     factors = _pattern(lattice, pattern, momentum)
-    pairs = pair_products(state.space, lattice.n_sites, kind)
+    pairs = pair_products(state.observed, lattice.n_sites, kind)
     i, j = pairs.sites.T
     weights = np.where(i == j, 1, 2) * (factors[i] * factors[j].conj()).real / lattice.n_sites**2
     squared = weighted(pairs.operator, weights)

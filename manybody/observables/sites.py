@@ -66,8 +66,10 @@ def checked(state: VariationalState, lattice: AbstractLattice, kind: Kind) -> No
     else:
         pair = isinstance(kind, tuple) and len(kind) == 2 and all(callable(function) for function in kind)
         _checks.require(pair, "kind", "be a name, or two functions of (space, site)", repr(kind))
-    n_sites = _n_places(state.space)
-    _checks.require(lattice.n_sites == n_sites, "lattice", f"have {n_sites} sites like {state.space}", lattice.n_sites)
+    n_sites = _n_places(state.observed)
+    _checks.require(
+        lattice.n_sites == n_sites, "lattice", f"have {n_sites} sites like {state.observed}", lattice.n_sites
+    )
 
 
 def check_state(state: VariationalState) -> None:

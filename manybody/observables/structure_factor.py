@@ -61,7 +61,7 @@ def structure_factor(
     checked(state, lattice, kind)
     chosen = allowed_momenta(lattice) if momenta is None else np.asarray(momenta, float)
     chosen = checked_momenta(lattice, chosen)
-    pairs = pair_products(state.space, lattice.n_sites, kind)
+    pairs = pair_products(state.observed, lattice.n_sites, kind)
     i, j = pairs.sites.T
     phases = np.exp(1j * (chosen @ (lattice.positions[i] - lattice.positions[j]).T)) / lattice.n_sites
     if pairs.is_symmetric:  # i < j stands for both orders

@@ -42,4 +42,4 @@ def total_spin(state: VariationalState) -> Estimate:
         ValueError: if it has no samples, or its space no spins.
     """
     check_state(state)
-    return state.expect(total_spin_squared(state.space))
+    return state.expect(total_spin_squared(state.observed))

@@ -3,6 +3,7 @@
 
 from manybody.sampler.base import Sampler, Samples
 from manybody.sampler.counted import Counted
+from manybody.sampler.diagonal import Diagonal
 from manybody.sampler.direct import Direct
 from manybody.sampler.distinct import Distinct
 from manybody.sampler.exact import Exact
@@ -16,6 +17,7 @@ from manybody.sampler.move import Move, uniform_index
 
 __all__ = [
     "Counted",
+    "Diagonal",
     "Direct",
     "Distinct",
     "Exact",

@@ -10,6 +10,7 @@ from manybody._struct import dataclass, static
 from manybody._types import Array, Float, Inexact, Int8, PRNGKey, PyTree
 from manybody.amplitude import Amplitude
 from manybody.hilbert import DiscreteSpace
+from manybody.operator import Operator
 from manybody.parallel import SHARD, Comm
 
 Kind = Literal["chain", "independent", "exact"]
@@ -63,6 +64,15 @@ class Sampler(abc.ABC):
     kind: Kind
     has_memory = True
     """Whether the state changes from call to call; one that does not need not be saved."""
+
+    @property
+    def observed(self) -> DiscreteSpace:
+        """The space that observables act on: that of the samples, for most."""
+        return self.space
+
+    def lifted(self, operator: Operator) -> Operator:
+        """The operator on the space of the samples whose local values are those of an observable."""
+        return operator
 
     @abc.abstractmethod
     def n_local(self, comm: Comm) -> int:

@@ -22,9 +22,11 @@ from manybody.ansatz import (
     RBM,
     ARConv,
     ARDense,
+    DensityRBM,
     GraphNetwork,
     Jastrow,
     MeanField,
+    PurifiedDensity,
     ResNet,
     Symmetrised,
     ViT,
@@ -46,7 +48,7 @@ class Case:
     """An ansatz (made for a dtype of parameters), and the values that its sites take.
 
     `large` scales the parameters so that a cosh overflows; a function with poles would be chaotic there. An ansatz with
-    a symmetry group is made for a number of sites as well.
+    a symmetry group is made for a number of sites as well, and a density matrix (`is_density`) for pairs.
     """
 
     make: Callable[..., nn.Module]
@@ -55,6 +57,7 @@ class Case:
     is_complex: bool = False
     large: float = 60.0
     n_sites: int | None = None
+    is_density: bool = False
 
     @property
     def ansatz(self) -> nn.Module:
@@ -69,7 +72,12 @@ class Case:
         return ("complex64" if single else "complex128") if self.is_complex else ("float32" if single else "float64")
 
     def sigma(self, seed: int, n_sites: int = N_SITES) -> np.ndarray:
+        n_sites += n_sites % 2 if self.is_density else 0
         return np.random.default_rng(seed).choice(np.int8(self.values), (BATCH, n_sites))
+
+    @property
+    def sites(self) -> np.ndarray:
+        return np.arange(self.sigma(0).shape[1], dtype=np.int32)
 
     def variables(self, scale: float = 1.0, n_sites: int = N_SITES) -> PyTree:
         return jax.tree.map(lambda x: x * scale, initialise(self, n_sites))
@@ -91,6 +99,10 @@ def complex_case(make: Callable[..., nn.Module], values: tuple[int, ...] = HALF,
     return Case(make, values, "complex128", True, **fields)
 
 
+def density_case(make: Callable[..., nn.Module], values: tuple[int, ...] = HALF) -> Case:
+    return Case(make, values, is_complex=True, is_density=True)
+
+
 SINGLE = {"float64": "float32", "complex128": "complex64"}
 ANSATZES = {
     "mean-field": Case(lambda t: MeanField(param_dtype=t)),
@@ -109,6 +121,10 @@ ANSATZES = {
     "product": complex_case(lambda t: Product((Jastrow(param_dtype=t), RBM(param_dtype=t), MeanField(param_dtype=t)))),
     "sum": Case(lambda t: Sum((RBM(param_dtype=t), Jastrow(param_dtype=t)), t, scaled_normal(0.5))),
     "sum-complex": complex_case(lambda t: Sum((RBM(param_dtype=t), MeanField(param_dtype=t)), t), ONE),
+    "density-rbm": density_case(lambda t: DensityRBM(beta=2, param_dtype=t)),
+    "density-rbm-bare-qubit": density_case(
+        lambda t: DensityRBM(use_visible_bias=False, use_hidden_bias=False, param_dtype=t), QUBIT
+    ),
     "modulus-phase": Case(lambda t: ModulusPhase(RBM(param_dtype=t), MLP((5,), param_dtype=t)), QUBIT, is_complex=True),
 }
 
@@ -173,6 +189,9 @@ FULL = {
     "resnet": Case(lambda t, n: ResNet(chain(n), 3, 1, output="real", param_dtype=t), n_sites=N_SITES),
     "resnet-complex": complex_case(lambda t, n: ResNet(chain(n), 3, 1, param_dtype=t), n_sites=N_SITES),
     "vit": Case(lambda t, n: ViT(chain(n), 1, 1, 8, 2, param_dtype=t), is_complex=True, n_sites=N_SITES),
+    "purified-density": density_case(
+        lambda t: PurifiedDensity(nn.Sequential((nn.Dense(6, param_dtype=t), nn.tanh)), 3, t)
+    ),
     "graph-network-phase": Case(
         lambda t, n: GraphNetwork(chain(n), (1, 2), 3, 1, "phase", param_dtype=t), is_complex=True, n_sites=N_SITES
     ),
@@ -197,7 +216,7 @@ def initialise(case: Case, n_sites: int) -> PyTree:
 def change(case: Case, n_changed: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Distinct sites and random values of them, some of which are the old ones."""
     rng = np.random.default_rng(seed)
-    sites = rng.permuted(np.tile(np.arange(N_SITES, dtype=np.int32), (BATCH, 1)), axis=1)[:, :n_changed]
+    sites = rng.permuted(np.tile(case.sites, (BATCH, 1)), axis=1)[:, :n_changed]
     return sites, rng.choice(np.int8(case.values), (BATCH, n_changed))
 
 
@@ -235,7 +254,7 @@ def test_batches_dtype_and_determinism(case: Case) -> None:
     assert {str(x.dtype) for x in jax.tree.leaves(variables)} == {case.param_dtype}
     np.testing.assert_array_equal(case.log_psi(variables, sigma), log_psi)
     shape = (4, 1, BATCH // 4)
-    found = case.log_psi(variables, sigma.reshape(*shape, N_SITES))
+    found = case.log_psi(variables, sigma.reshape(*shape, -1))
     assert found.shape == shape
     np.testing.assert_allclose(found.ravel(), log_psi, rtol=1e-12, atol=1e-12)
     one = case.log_psi(variables, sigma[5])
@@ -342,7 +361,7 @@ def test_ten_thousand_accepted_moves(case: Case) -> None:
     """The sum of log-ratios, and the cache, stay within 1e-10 of what a full evaluation gives."""
     variables, sigma = case.variables(3.0), case.sigma(12)
     rng = np.random.default_rng(13)
-    sites = rng.permuted(np.tile(np.arange(N_SITES, dtype=np.int32), (5000, BATCH, 1)), axis=2)[:, :, :2]
+    sites = rng.permuted(np.tile(case.sites, (5000, BATCH, 1)), axis=2)[:, :, :2]
     values = rng.choice(np.int8(case.values), (5000, BATCH, 1))
 
     def move(walk: tuple[PyTree, Array], sites: Array, values: Array) -> tuple[PyTree, Array]:

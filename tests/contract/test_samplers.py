@@ -12,7 +12,18 @@ import scipy.stats
 from manybody import lattice
 from manybody.hilbert import Qubit, Spin
 from manybody.parallel import REPLICATED, Comm, mesh_comm
-from manybody.sampler import Counted, Direct, Distinct, Exact, Exchange, LocalFlip, Metropolis, Mixture, MultiFlip
+from manybody.sampler import (
+    Counted,
+    Diagonal,
+    Direct,
+    Distinct,
+    Exact,
+    Exchange,
+    LocalFlip,
+    Metropolis,
+    Mixture,
+    MultiFlip,
+)
 from manybody.sampler.base import samples_spec
 from tests.contract.test_moves import MIXED, MIXED_SUM, TRIPLES, WITHIN, Levels, Raise, UserFlip
 from tests.exact_formulas import QUICK
@@ -128,6 +139,7 @@ def test_exact_where_psi_vanishes():
 SAMPLERS = {
     "mixture": Metropolis(Spin(4, s=1), Mixture([LocalFlip(), MultiFlip(3)]), n_chains=8),
     "exchange": Metropolis(Spin(6, total_sz=0), Exchange(lattice.chain(6)), n_chains=8, n_burn_in=2),
+    "diagonal": Diagonal(Metropolis(Spin(3), LocalFlip(), n_chains=8, n_burn_in=2)),
 }
 
 
