@@ -8,6 +8,7 @@ from manybody.driver.hooks import Hook, ProgressBar
 from manybody.driver.projected import ProjectedEvolution
 from manybody.driver.projection import Projection
 from manybody.driver.recorder import NotFinite
+from manybody.driver.steady_state import SteadyState
 from manybody.driver.stop import StopOnRequest, Stopped
 from manybody.driver.target import Applied, Data, Target
 from manybody.driver.tdvp import TDVP
@@ -26,6 +27,7 @@ __all__ = [
     "ProgressBar",
     "ProjectedEvolution",
     "Projection",
+    "SteadyState",
     "StopOnRequest",
     "Stopped",
     "Stratified",

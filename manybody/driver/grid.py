@@ -108,11 +108,16 @@ def check_generator(operator: Operator, state: VariationalState, kind: Kind) -> 
         if kind == "real":
             check_complex(state, "for real times", "Phases change with the time.")
         return
-    _checks.require_type(operator, Operator, "hamiltonian")
-    _checks.require(operator.space == state.space, "hamiltonian", f"act on {state.space}", operator.space)
-    _checks.require(isinstance(operator.space, Doubled), "hamiltonian", "be a Liouvillian on `Doubled`", operator.space)
+    check_liouvillian(operator, state, "hamiltonian")
+
+
+def check_liouvillian(operator: Operator, state: VariationalState, name: str) -> None:
+    """Raise `ValueError` (`TypeError`) unless this generates the evolution of density matrices like the state."""
+    _checks.require_type(operator, Operator, name)
+    _checks.require(operator.space == state.space, name, f"act on {state.space}", operator.space)
+    _checks.require(isinstance(operator.space, Doubled), name, "be a Liouvillian on `Doubled`", operator.space)
     defect = trace_defect(operator)
-    _checks.require(defect < 1e-10, "hamiltonian", "preserve the trace", f"one that changes it by {defect:.1e}")
+    _checks.require(defect < 1e-10, name, "preserve the trace", f"one that changes it by {defect:.1e}")
 
 
 def check_complex(state: VariationalState, when: str, why: str) -> None:

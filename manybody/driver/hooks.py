@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 """What is known after a step: "step", "energy" (an `Estimate`) or what else is minimised, "acceptance" by kind of move,
 reports of solvers."""
-SYMBOLS = {"energy": "E", "infidelity": "I", "loss": "L", "contrast": "C"}
+SYMBOLS = {"energy": "E", "infidelity": "I", "loss": "L", "contrast": "C", "cost": "C"}
 """Quantities that a progress bar shows, the first one that there is."""
 
 

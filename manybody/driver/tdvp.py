@@ -13,10 +13,12 @@ from manybody._types import Array, Float, Int, PyTree
 from manybody.driver.grid import Evolution, check_generator
 from manybody.driver.hooks import Record
 from manybody.driver.identity import identity, words
+from manybody.driver.measured import Measured
 from manybody.driver.motion import FACTORS, Kind, Motion
 from manybody.ode import Integrator, Slope
 from manybody.operator import Operator
 from manybody.parallel import REPLICATED
+from manybody.sampler import Sampler
 from manybody.sr import SR, Preconditioner
 from manybody.state import VariationalState
 
@@ -66,6 +68,9 @@ class TDVP(Evolution):
         observables: operators whose expectation values are recorded, by name.
         cross_validate: whether to record r^2 on one half of the samples for velocities found from the other half, too:
             if it is much larger, the velocity fits the noise of the samples.
+        diagonal: sampler of one copy; with it, observables of a density matrix may be operators on the space of one
+            copy, whose expectation values Tr(rho O) / Tr(rho) are found from fresh chains (`state.diagonal`).
+        n_diagonal: number of its samples.
 
     Records, one for each time of the grid, have the time in "t", the energy (<L> for a Liouvillian, which should vanish
     in the steady state) in "energy", the expectation values in "observables", r^2 in "residual" and its integral over
@@ -104,6 +109,8 @@ class TDVP(Evolution):
         t: float = 0.0,
         observables: Mapping[str, Operator] | None = None,
         cross_validate: bool = False,
+        diagonal: Sampler | None = None,
+        n_diagonal: int | None = None,
     ) -> None:
         _checks.require_type(state, VariationalState, "state")
         _checks.require_type(integrator, Integrator, "integrator")
@@ -116,9 +123,7 @@ class TDVP(Evolution):
         self.hamiltonian = hamiltonian
         self.integrator = integrator
         self.kind = kind
-        self.observables = dict(observables or {})
-        for name, operator in self.observables.items():
-            _checks.require(operator.space == state.space, f"observables[{name!r}]", f"act on {state.space}", operator)
+        self._measured = Measured(state, observables, diagonal, n_diagonal)
         self._first = first
         self._motion = Motion(state, hamiltonian, kind, preconditioner, cross_validate)
         self._here: Slope | None = None
@@ -177,7 +182,7 @@ class TDVP(Evolution):
             "dt": dt,
             "n_steps": n_steps,
             "n_rejected": n_rejected,
-            "observables": {name: state.expect(operator) for name, operator in self.observables.items()},
+            "observables": self._measured(state, self.step),
         }
 
     def _slope(self) -> Slope:
