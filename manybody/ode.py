@@ -20,7 +20,7 @@ import numpy as np
 import scipy.integrate
 
 from manybody import _checks
-from manybody._types import Array, Float, PyTree
+from manybody._types import PyTree
 
 __all__ = ["TABLEAUX", "Field", "Integrator", "Slope", "Step", "StepTooSmall", "Tableau", "solve"]
 
@@ -62,14 +62,16 @@ class Tableau:
     Attributes:
         a: (stages, stages), strictly lower triangular: where slopes are evaluated.
         b: (stages,), how they make the step.
-        error: (stages,), how they make the difference to the step of an embedded method; None if there is none.
         order: of the step.
+        error: (stages,), how they make the difference to the step of an embedded method; None if there is none.
+        coarse: the same for a second, cruder one, by which the first is judged; None if there is none.
     """
 
     a: tuple[tuple[float, ...], ...]
     b: tuple[float, ...]
     order: int
     error: tuple[float, ...] | None = None
+    coarse: tuple[float, ...] | None = None
 
     @property
     def ends_in_next(self) -> bool:
@@ -81,13 +83,14 @@ class Tableau:
         return math.fsum(self.a[stage])
 
 
-def _embedded(method: Any) -> Tableau:
+def _embedded(method: Any, error: np.ndarray, coarse: np.ndarray | None = None) -> Tableau:
     """A method of SciPy; its error needs the slope at the end of the step, which is a stage here."""
     n = method.n_stages + 1
     a = np.zeros((n, n))
     a[: n - 1, : method.A.shape[1]] = method.A
     a[-1, :-1] = method.B
-    return Tableau(tuple(map(tuple, a.tolist())), tuple(a[-1].tolist()), method.order, tuple(method.E.tolist()))
+    rows, weights = tuple(map(tuple, a.tolist())), tuple(a[-1].tolist())
+    return Tableau(rows, weights, method.order, *(None if e is None else tuple(e.tolist()) for e in (error, coarse)))
 
 
 TABLEAUX = {
@@ -98,11 +101,12 @@ TABLEAUX = {
         (1 / 6, 1 / 3, 1 / 3, 1 / 6),
         4,
     ),
-    "rk23": _embedded(scipy.integrate.RK23),
-    "rk45": _embedded(scipy.integrate.RK45),
+    "rk23": _embedded(scipy.integrate.RK23, scipy.integrate.RK23.E),
+    "rk45": _embedded(scipy.integrate.RK45, scipy.integrate.RK45.E),
+    "dop853": _embedded(scipy.integrate.DOP853, scipy.integrate.DOP853.E5, scipy.integrate.DOP853.E3),
 }
 """Euler, Heun and Kutta (order 4), and, with the coefficients of SciPy, the pairs of Bogacki and Shampine
-(orders 3 and 2) and of Dormand and Prince (5 and 4)."""
+(orders 3 and 2) and of Dormand and Prince (5 and 4), and their method of order 8 with errors of orders 5 and 3."""
 
 
 class StepTooSmall(RuntimeError):
@@ -149,10 +153,10 @@ class Integrator:
     """How an equation is integrated.
 
     Args:
-        method: "euler", "heun", "rk4", "rk23", "rk45".
+        method: "euler", "heun", "rk4", "rk23", "rk45", "dop853".
         dt: the step; with `tolerance` the first one.
         tolerance: largest error of a step in the metric of the field, which for states is the angle between them;
-            None for steps of one size. Only for "rk23" and "rk45".
+            None for steps of one size. Only for "rk23", "rk45" and "dop853".
         min_dt: steps must not become smaller.
         max_dt: nor larger.
 
@@ -160,7 +164,7 @@ class Integrator:
         ValueError: for an unknown method, a number that is not positive, or a tolerance without an error estimate.
 
     Reference:
-        E. Hairer, S. P. Nørsett and G. Wanner, Solving Ordinary Differential Equations I, sections II.1 and II.4.
+        E. Hairer, S. P. Nørsett and G. Wanner, Solving Ordinary Differential Equations I, sections II.1, II.4, II.10.
     """
 
     method: str
@@ -226,8 +230,15 @@ class Integrator:
     def _error(self, field: Field, slopes: Sequence[Slope], dt: float, y: PyTree) -> float:
         if self.tolerance is None or self.tableau.error is None:
             return math.nan
-        zero = jax.tree.map(jnp.zeros_like, y)
-        return float(field.norm(_moved(zero, slopes, self.tableau.error, dt), y, slopes[0]))
+        fine = self._length(field, slopes, self.tableau.error, dt, y)
+        if self.tableau.coarse is None or fine == 0:
+            return fine
+        # In proportion to dt^order, as the step's own error, although either estimate is of a lower power.
+        return fine**2 / math.hypot(fine, 0.1 * self._length(field, slopes, self.tableau.coarse, dt, y))
+
+    def _length(self, field: Field, slopes: Sequence[Slope], weights: Sequence[float], dt: float, y: PyTree) -> float:
+        zero = jax.tree.map(lambda x: (np if _is_on_host(x) else jnp).zeros_like(x), y)
+        return float(field.norm(_moved(zero, slopes, weights, dt), y, slopes[0]))
 
     def _next(self, dt: float, error: float) -> float:
         """The step whose error would be a little below the tolerance, as the order of the lower method says."""
@@ -261,13 +272,21 @@ def _moved(y: PyTree, slopes: Sequence[Slope], weights: Sequence[float], dt: flo
     if not used:
         return y
     values, factors = zip(*used, strict=True)
-    return _combined(y, values, jnp.asarray(factors, float))
+    if all(_is_on_host(x) for x in jax.tree.leaves(y)):
+        return _combined(y, values, np.asarray(factors, float))
+    return _compiled(y, values, jnp.asarray(factors, float))
 
 
-@jax.jit
-def _combined(y: PyTree, slopes: tuple[PyTree, ...], factors: Float[Array, "slopes"]) -> PyTree:
-    def sum_up(x: Array, *changes: Array) -> Array:
-        dtype = jnp.result_type(x)
-        return x + sum(factor.astype(dtype) * change for factor, change in zip(factors, changes, strict=True))
+def _is_on_host(x: Any) -> bool:
+    """Whether NumPy shall add it up: there is nothing to compile, and nothing to be sent to a device."""
+    return isinstance(x, np.ndarray)
+
+
+def _combined(y: PyTree, slopes: tuple[PyTree, ...], factors: Any) -> PyTree:
+    def sum_up(x: Any, *changes: Any) -> Any:
+        return x + sum(factor.astype(x.dtype) * change for factor, change in zip(factors, changes, strict=True))
 
     return jax.tree.map(sum_up, y, *slopes)
+
+
+_compiled = jax.jit(_combined)

@@ -70,7 +70,7 @@ def renyi2(state: VariationalState, sites: Sequence[int], *, n_partners: int = 1
         0.693147180560
 
     Reference:
-        M. B. Hastings, I. Gonzalez, A. B. Kallin and R. G. Melko, arXiv:1001.2335, equation 8.
+        M. B. Hastings, I. Gonzalez, A. B. Kallin and R. G. Melko, arXiv:1001.2335.
     """
     check_state(state)
     space, samples = state.space, state.samples

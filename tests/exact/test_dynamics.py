@@ -20,6 +20,7 @@ ISING = mb.hamiltonian.ising(SPACE, mb.lattice.chain(5), h=0.7)
 RNG = np.random.default_rng(3)
 PSI = RNG.normal(size=32) + 1j * RNG.normal(size=32)
 PSI /= np.linalg.norm(PSI)
+START, OMEGA = np.array([0.6, 0.8j]), 1.3
 
 
 # --- evolution --------------------------------------------------------------------------------------------------------
@@ -42,18 +43,44 @@ def test_imaginary_time():
     assert abs(np.vdot(ground, states[-1])) == pytest.approx(1, abs=1e-9)
 
 
-def test_time_dependent_hamiltonian():
-    # A spin in a rotating field: exp(i w t S_z) makes it constant.
-    space, omega = Spin(1), 1.3
-    sx, sy, sz = (f(space, 0) for f in (spin.sx, spin.sy, spin.sz))
+def turning(t):
+    """In a frame that turns with the field it is constant: exp(i w t S_z)."""
+    space = Spin(1)
+    return 0.8 * (math.cos(OMEGA * t) * spin.sx(space, 0) + math.sin(OMEGA * t) * spin.sy(space, 0))
 
-    def hamiltonian(t):
-        return 0.8 * (math.cos(omega * t) * sx + math.sin(omega * t) * sy)
 
-    start = np.array([0.6, 0.8j])
-    state = exact.evolve(hamiltonian, start, [0.0, 1.1, 2.5])[-1]
-    turned = scipy.linalg.expm(-2.5j * (0.8 * sx - omega * sz).to_dense()) @ start
-    np.testing.assert_allclose(state, scipy.linalg.expm(-2.5j * omega * sz.to_dense()) @ turned, atol=1e-8)
+def turned(start, t):
+    """The end in closed form."""
+    sx, sz = (f(Spin(1), 0).to_dense() for f in (spin.sx, spin.sz))
+    return scipy.linalg.expm(-1j * t * OMEGA * sz) @ scipy.linalg.expm(-1j * t * (0.8 * sx - OMEGA * sz)) @ start
+
+
+@pytest.mark.parametrize("rtol", [1e-6, 1e-10, 1e-13])
+@pytest.mark.parametrize("times", [[0.0, 1.1, 2.5], [0.0, -2.5]])
+def test_a_turning_field(times, rtol):
+    states = exact.evolve(turning, 2 * START, times, rtol=rtol)
+    for time, state in zip(times, states, strict=True):
+        np.testing.assert_allclose(state, 2 * turned(START, time), atol=20 * rtol)
+
+
+def test_a_constant_hamiltonian_as_a_function_of_time():
+    """Solved as a differential equation it agrees with the exponential, for 32 states and ten turns of the phase."""
+    times = [0.3, 1.0, 8.0]
+    found, expected = exact.evolve(lambda t: ISING, PSI, times), exact.evolve(ISING, PSI, times)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    gapped = mb.hamiltonian.ising(SPACE, mb.lattice.chain(5), h=2.0)
+    # Without the norm kept, 1e+330.
+    found = exact.evolve(lambda t: gapped, PSI, [0.0, 1.0, 70.0], imaginary=True, rtol=1e-8)
+    expected = exact.evolve(gapped, PSI, [0.0, 1.0, 70.0], imaginary=True)
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_a_field_that_is_switched_on():
+    """Nothing happens at first, so the first step is a guess: cos and sin of the area of the pulse."""
+    space = Spin(1)
+    states = exact.evolve(lambda t: max(t - 1, 0.0) ** 3 * spin.sx(space, 0), [1, 0], [0.0, 1.0, 3.0])
+    np.testing.assert_allclose(states[1], [1, 0], atol=1e-15)
+    np.testing.assert_allclose(states[2], [math.cos(2.0), -1j * math.sin(2.0)], atol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +90,88 @@ def test_time_dependent_hamiltonian():
 def test_bad_evolutions(psi, times, message):
     with pytest.raises(ValueError, match=message):
         exact.evolve(ISING, psi, times)
+    with pytest.raises(ValueError, match="rtol >= 1e-14"):
+        exact.evolve(ISING, PSI, [0.0], rtol=1e-16)
+
+
+# --- density matrices -------------------------------------------------------------------------------------------------
+
+
+def master_equation(h, jumps):
+    """The matrix of d rho / dt for rho row by row, from Kronecker products."""
+    one = np.eye(len(h))
+    total = -1j * (np.kron(h, one) - np.kron(one, h.T))
+    for k in jumps:
+        loss = k.conj().T @ k
+        total += np.kron(k, k.conj()) - (np.kron(loss, one) + np.kron(one, loss.T)) / 2
+    return total
+
+
+@pytest.fixture
+def open_chain():
+    space = Spin(2)
+    h = mb.hamiltonian.ising(space, mb.lattice.chain(2, periodic=False), h=0.7) + 0.2 * spin.sy(space, 1)
+    jumps = [0.5 * spin.sm(space, 0), (0.3 + 0.4j) * spin.sz(space, 1) @ spin.sx(space, 0)]
+    rho = PSI[:16].reshape(4, 4)
+    rho = rho @ rho.conj().T
+    return h, jumps, rho / np.trace(rho)
+
+
+def test_density_matrices(open_chain):
+    """Matrices, or the same row by row; and backwards in time."""
+    h, jumps, rho = open_chain
+    matrix = master_equation(h.to_dense(), [k.to_dense() for k in jumps])
+    generator, times = mb.operator.Liouvillian(h, jumps), [0.2, 0.9, 2.0]
+    states = exact.evolve(generator, rho, times)
+    assert states.shape == (3, 4, 4)
+    for time, state in zip(times, states, strict=True):
+        expected = scipy.linalg.expm((time - times[0]) * matrix) @ rho.ravel()
+        np.testing.assert_allclose(state.ravel(), expected, atol=1e-12)
+        assert np.trace(state) == pytest.approx(1, rel=0, abs=1e-13)
+    np.testing.assert_allclose(exact.evolve(generator, rho.ravel(), times), states.reshape(3, 16), atol=1e-15)
+    np.testing.assert_allclose(exact.evolve(generator, states[-1], times[::-1])[-1], rho, atol=1e-11)
+
+
+def test_density_matrices_as_functions_of_time(open_chain):
+    h, jumps, rho = open_chain
+    generator = mb.operator.Liouvillian(h, jumps)
+    found = exact.evolve(lambda t: math.cos(t) * generator, rho, [0.0, 1.5])[-1]
+    matrix = master_equation(h.to_dense(), [k.to_dense() for k in jumps])
+    expected = scipy.linalg.expm(math.sin(1.5) * matrix) @ rho.ravel()  # it commutes with itself at all times
+    np.testing.assert_allclose(found.ravel(), expected, atol=1e-9)
+    assert np.trace(found) == pytest.approx(1, rel=0, abs=1e-13)
+
+
+def test_a_driven_spin_that_decays():
+    """On resonance, damped at rate g: from the ground state p_up(t) obeys the damped Rabi formula.
+
+    p = W^2 / (g^2 + 2 W^2) (1 - e^(-3 g t / 4) (cos(m t) + 3 g / (4 m) sin(m t))), m^2 = W^2 - (g / 4)^2 (H. J.
+    Carmichael, Statistical Methods in Quantum Optics 1, section 2.3), with the drive turning at any frequency.
+    """
+    space, w, g = Spin(1), 1.7, 0.6
+    fixed = mb.operator.Liouvillian(OMEGA * spin.sz(space, 0), [math.sqrt(g) * spin.sm(space, 0)])
+    x, y = (mb.operator.Liouvillian(w * f(space, 0)) for f in (spin.sx, spin.sy))
+
+    def generator(t):
+        return fixed + math.cos(OMEGA * t) * x + math.sin(OMEGA * t) * y
+
+    times = np.array([0.0, 0.5, 2.0, 4.0])
+    states = exact.evolve(generator, np.diag([0.0, 1.0]), times, rtol=1e-8)
+    m = math.sqrt(w**2 - (g / 4) ** 2)
+    rabi = np.exp(-0.75 * g * times) * (np.cos(m * times) + 0.75 * g / m * np.sin(m * times))
+    np.testing.assert_allclose(states[:, 0, 0], w**2 / (g**2 + 2 * w**2) * (1 - rabi), atol=1e-7)
+    np.testing.assert_allclose(states[:, 0, 0] + states[:, 1, 1], 1, atol=1e-13)
+
+
+def test_bad_density_matrices(open_chain):
+    h, jumps, rho = open_chain
+    generator = mb.operator.Liouvillian(h, jumps)
+    with pytest.raises(ValueError, match=r"`psi` must have shape \(16,\) or \(4, 4\)"):
+        exact.evolve(generator, rho[:2], [0.0])
+    with pytest.raises(ValueError, match="`imaginary` must be False"):
+        exact.evolve(generator, rho, [0.0], imaginary=True)
+    with pytest.raises(ValueError, match=r"`psi` must have shape \(4,\)"):
+        exact.evolve(h, rho, [0.0])
 
 
 # --- ensembles --------------------------------------------------------------------------------------------------------
