@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
-from manybody._types import Array, Int8
+from manybody._types import Array, Float, Int8
 from manybody.amplitude import apply_change
 from manybody.hilbert import DiscreteSpace, Doubled
-from manybody.operator.compiled import Connections
+from manybody.operator.compiled import CompiledOperator, Connections
 from manybody.operator.discrete import DiscreteOperator, from_terms
 from manybody.operator.parts import moved
 
@@ -67,18 +67,27 @@ def trace_defect(generator: DiscreteOperator, n: int = 64) -> float:
     """
     _checks.require_type(generator.space, Doubled, "space")
     own: DiscreteSpace = generator.space.space  # type: ignore[attr-defined]
-    adjoint = generator.adjoint().compile()
     diagonal = jnp.tile(own.random_state(jax.random.key(0), n), (1, 2))  # (n, 2 sites)
-    found = generator.compile().connections(diagonal)
-    pairs = jnp.concatenate([diagonal, _reached(diagonal, found).reshape(-1, 2 * own.size)])
+    change, largest = map(float, _trace_change(generator.compile(), generator.adjoint().compile(), diagonal))
+    return change / largest if largest > 0 else 0.0
+
+
+@jax.jit
+def _trace_change(
+    generator: CompiledOperator, adjoint: CompiledOperator, diagonal: Int8[Array, "samples sites"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The largest |Tr(L |x><y|)| and the largest element, of pairs on the diagonal and what L connects them to."""
+    n_sites = diagonal.shape[1] // 2
+    pairs = _reached(diagonal, generator.connections(diagonal)).reshape(-1, 2 * n_sites)
+    pairs = jnp.concatenate([diagonal, pairs])
     onward = adjoint.connections(pairs)
     ends = _reached(pairs, onward)  # (pairs, conn, 2 sites)
-    is_diagonal = jnp.all(ends[..., : own.size] == ends[..., own.size :], axis=-1)
-    stays = jnp.all(pairs[:, : own.size] == pairs[:, own.size :], axis=-1)
+    is_diagonal = jnp.all(ends[..., :n_sites] == ends[..., n_sites:], axis=-1)
+    stays = jnp.all(pairs[:, :n_sites] == pairs[:, n_sites:], axis=-1)
     at_home = adjoint.diagonal(pairs)
     change = jnp.sum(jnp.where(is_diagonal, onward.elements, 0.0), axis=-1) + jnp.where(stays, at_home, 0.0)
-    largest = max(float(jnp.max(jnp.abs(x), initial=0.0)) for x in (onward.elements, at_home))
-    return float(jnp.max(jnp.abs(change))) / largest if largest > 0 else 0.0
+    largest = jnp.max(jnp.concatenate([jnp.abs(x).ravel() for x in (onward.elements, at_home)]))
+    return jnp.max(jnp.abs(change)), largest
 
 
 def _reached(sigma: Int8[Array, "samples sites"], connections: Connections) -> Int8[Array, "samples conn sites"]:

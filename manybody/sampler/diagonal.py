@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +161,7 @@ def _pairs(sigma: Int8[Array, "*batch sites"]) -> Int8[Array, "*batch pairs"]:
     return jnp.concatenate([sigma, sigma], axis=-1)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def _phases(rho: Amplitude, space: DiscreteSpace) -> Float[Array, "examples"]:
     """Re rho / |rho| at some places on the diagonal; 1 where rho vanishes."""
     log_rho = rho.log_psi(_pairs(space.random_state(jax.random.key(0), N_EXAMPLES)))

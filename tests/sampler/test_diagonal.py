@@ -124,13 +124,6 @@ def test_observables_of_lattices():
     )
 
 
-def test_frozen_parameters_stay():
-    state = STATES["followed"]()
-    x = spin.sigmax(SPINS, 0)
-    frozen = state.freeze("hidden_*").diagonal(Exact(SPINS)).sample()
-    assert frozen.expect(x).mean == state.diagonal(Exact(SPINS)).sample().expect(x).mean
-
-
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
