@@ -126,7 +126,8 @@ class Motion:
 
     def use_buffer(self, n_buffer: int) -> None:
         """Go on with a buffer for connections of this size, 0 to find one."""
-        self.n_buffer, self._run = n_buffer, None
+        if n_buffer != self.n_buffer:  # or what is compiled will do
+            self.n_buffer, self._run = n_buffer, None
 
     def _operator(self, t: float) -> CompiledOperator:
         """H at a time, on all workers."""
