@@ -5,8 +5,10 @@ from manybody.driver.base import Driver
 from manybody.driver.couplings import Stratified
 from manybody.driver.family import Family, FamilyVMC
 from manybody.driver.hooks import Hook, ProgressBar
+from manybody.driver.measurements import Measurements
 from manybody.driver.projected import ProjectedEvolution
 from manybody.driver.projection import Projection
+from manybody.driver.reconstruction import Reconstruction
 from manybody.driver.recorder import NotFinite
 from manybody.driver.steady_state import SteadyState
 from manybody.driver.stop import StopOnRequest, Stopped
@@ -23,10 +25,12 @@ __all__ = [
     "Family",
     "FamilyVMC",
     "Hook",
+    "Measurements",
     "NotFinite",
     "ProgressBar",
     "ProjectedEvolution",
     "Projection",
+    "Reconstruction",
     "SteadyState",
     "StopOnRequest",
     "Stopped",

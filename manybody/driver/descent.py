@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from manybody.driver.hooks import Record
 from manybody.driver.recorder import NotFinite
 from manybody.estimator import buffer_size
 from manybody.parallel import REPLICATED
-from manybody.sr import Gradient, Preconditioner, Problem
+from manybody.sr import Forced, Gradient, Preconditioner, Problem
 from manybody.state import VariationalState
 
 S = TypeVar("S")
@@ -36,6 +36,10 @@ class Progress:
     optimizer: PyTree
     preconditioner: PyTree
     step: Int[Array, ""]
+
+    if TYPE_CHECKING:
+
+        def replace(self, **changes: Any) -> Self: ...
 
 
 class Descent(Driver[S]):
@@ -137,7 +141,9 @@ class Descent(Driver[S]):
         self._compiled = self._make_step(n_buffer)
         return self._compiled
 
-    def _updated(self, old: Progress, chains: PyTree, problem: Problem, record: Record) -> tuple[Progress, Record]:
+    def _updated(
+        self, old: Progress, chains: PyTree, problem: Problem | Forced, record: Record
+    ) -> tuple[Progress, Record]:
         """The end of a step: from local values to new parameters, and to what is worth logging."""
         direction, own, report = self.preconditioner.update(problem, old.preconditioner)
         with foreign_code():

@@ -17,7 +17,7 @@ from manybody.amplitude import Amplitude
 from manybody.estimator import Fidelity, buffer_size, count_rows, fidelity, fidelity_from_target, local_values
 from manybody.network import Network
 from manybody.operator import CompiledOperator
-from manybody.parallel import REPLICATED, Comm
+from manybody.parallel import REPLICATED, SHARD, Comm
 from manybody.parallel.chunk import map_rows
 from manybody.sampler import Sampler, Samples
 from manybody.sampler.base import samples_spec
@@ -89,6 +89,7 @@ class Wave(Overlap):
         scale: number.
         shift: number.
         draws: samples of |phi|^2 with log phi in place of log psi; None to draw new ones in every comparison.
+        table: log phi of all states, in the order of the sampler of psi, if that enumerates them; else None.
         network: of phi_0.
         sampler: of phi_0.
         n_draws: samples of each of its chains.
@@ -101,6 +102,7 @@ class Wave(Overlap):
     scale: Inexact[Array, ""]
     shift: Inexact[Array, ""]
     draws: Samples | None
+    table: Inexact[Array, "states"] | None
     network: Network = static()
     sampler: Sampler = static()
     n_draws: int = static()
@@ -111,7 +113,7 @@ class Wave(Overlap):
         draws = None if self.draws is None else samples_spec(self.sampler.kind)
         operator = None if self.operator is None else REPLICATED
         whole = dict.fromkeys(("params", "constants", "scale", "shift"), REPLICATED)
-        return self.replace(operator=operator, draws=draws, **whole)
+        return self.replace(operator=operator, draws=draws, table=None if self.table is None else SHARD, **whole)
 
     @property
     def chains_spec(self) -> PyTree:
@@ -130,7 +132,9 @@ class Wave(Overlap):
             bound = self.network.bind(self.params, self.constants)
             target, drawn, _ = self.sampler.sample(comm, bound, chains.target, self.n_draws)
             others, n_rows = self.weighted(comm, drawn, n_buffer)
-        log_phi, n_own = self.log_phi(comm, samples.flat_sigma, n_buffer)
+        log_phi, n_own = self.table, jnp.int32(0)
+        if log_phi is None:
+            log_phi, n_own = self.log_phi(comm, samples.flat_sigma, n_buffer)
         log_ratio = _difference(log_phi, samples.log_psi.reshape(-1))
         log_psi = map_rows(amplitude.log_psi, others.flat_sigma, state.chunk_size)
         overlap = fidelity(comm, log_ratio, samples, _difference(log_psi, others.log_psi.reshape(-1)), others)
@@ -193,28 +197,54 @@ class Known(Overlap):
         return Comparison(chains, samples, overlap, jnp.int32(0), {"target_effective": _effective(comm, samples)})
 
 
-def drawn(comm: Comm, wave: Wave, samples: Samples) -> Wave:
-    """The wave with samples of |phi|^2 made from these of |phi_0|^2."""
+def prepared(wave: Wave, samples: Samples, state: VariationalState) -> Wave:
+    """The wave with all that need be found once, for a state that is projected on it.
+
+    Args:
+        wave: phi.
+        samples: of |phi_0|^2.
+        state: the state; if its sampler enumerates all states, so does this, once.
+    """
+    comm, draws, table = state.comm, samples, None
+    if wave.operator is not None:
+        draws = _fit(comm, wave, samples.flat_sigma, _weighing)(wave, samples)
+    if state.sampler.kind == "exact":
+        sigma = _enumerating(comm, state.sampler)(state.chains)
+        table = _fit(comm, wave, sigma, _tabulating)(wave, sigma)
+    return wave.replace(draws=draws, table=table)
+
+
+def _fit(comm: Comm, wave: Wave, sigma: Int8[Array, "samples sites"], make: Callable[..., Callable]) -> Callable:
+    """A function of `make` whose buffer is large enough for the connections of all configurations."""
     if wave.operator is None:
-        return wave.replace(draws=samples)
-    n_local = wave.sampler.n_local(comm) * wave.n_draws
-    n_rows = int(_counting(comm, wave.sampler.kind, wave.chunk_size)(wave.operator, samples))
-    n_buffer = buffer_size(n_rows, n_local, wave.n_connections)
-    return wave.replace(draws=_weighing(comm, wave.spec, n_buffer)(wave, samples))
+        return make(comm, wave.spec, 0)
+    n_rows = int(_counting(comm, wave.chunk_size)(wave.operator, sigma))
+    return make(comm, wave.spec, buffer_size(n_rows, comm.rows_per_worker(sigma), wave.n_connections))
 
 
 @functools.lru_cache(maxsize=64)
-def _counting(comm: Comm, kind: str, chunk_size: int | None) -> Callable:
-    def run(operator: CompiledOperator, samples: Samples) -> Array:
-        return count_rows(comm, operator, samples.flat_sigma, chunk_size)
+def _counting(comm: Comm, chunk_size: int | None) -> Callable:
+    def run(operator: CompiledOperator, sigma: Array) -> Array:
+        return count_rows(comm, operator, sigma, chunk_size)
 
-    return comm.spmd(run, (REPLICATED, samples_spec(kind)), REPLICATED)
+    return comm.spmd(run, (REPLICATED, SHARD), REPLICATED)
 
 
 @functools.lru_cache(maxsize=64)
 def _weighing(comm: Comm, spec: Wave, n_buffer: int) -> Callable:
     layout = samples_spec(spec.sampler.kind)
     return comm.spmd(lambda wave, samples: wave.weighted(comm, samples, n_buffer)[0], (spec, layout), layout)
+
+
+@functools.lru_cache(maxsize=64)
+def _tabulating(comm: Comm, spec: Wave, n_buffer: int) -> Callable:
+    return comm.spmd(lambda wave, sigma: wave.log_phi(comm, sigma, n_buffer)[0], (spec, SHARD), SHARD)
+
+
+@functools.lru_cache(maxsize=64)
+def _enumerating(comm: Comm, sampler: Sampler) -> Callable:
+    """All states, from the memory of a sampler that enumerates them."""
+    return comm.spmd(lambda chains: sampler.examples(comm, chains), (sampler.state_spec,), SHARD)
 
 
 def _with(samples: Samples, log_psi: Array, weight: Array) -> Samples:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -17,7 +18,7 @@ from manybody.driver import expansion
 from manybody.driver.grid import Evolution, check_complex, check_generator
 from manybody.driver.hooks import Record
 from manybody.driver.identity import identity, words
-from manybody.driver.overlap import Wave, drawn
+from manybody.driver.overlap import Wave, prepared
 from manybody.driver.projection import Projection
 from manybody.driver.recorder import NotFinite
 from manybody.driver.target import as_wave
@@ -179,7 +180,8 @@ class ProjectedEvolution(Evolution):
         self._preconditioner = Gradient() if preconditioner is None else preconditioner
         self._compiled: CompiledOperator | None = None
         self._projection: Projection | None = None
-        numbers = (jnp.asarray(x, float) for x in (t, _checks.positive(dt, "dt"), 0.0))
+        self.dt = _checks.positive(dt, "dt")
+        numbers = (jnp.asarray(x, float) for x in (t, self.dt, 0.0))
         start = state.comm.replicate((*numbers, jnp.int32(0)))
         super().__init__(state, Path(state.params, state.constants, state.chains, *start))
 
@@ -232,7 +234,7 @@ class ProjectedEvolution(Evolution):
         self._progress = Path(state.params, path.constants, state.chains, *after)
         self.n_buffer = 0 if self._projection is None else self._projection.n_buffer
         found = {"t": t, "dt": dt, "error": error, "infidelity_left": worst, **counts}
-        return self._record(self.step, {**found, **self._measure(t)})
+        return {"step": self.step, **found, **self._measure(t)}
 
     def _measure(self, t: float) -> Record:
         """Energy and observables of the present state."""
@@ -266,28 +268,30 @@ class ProjectedEvolution(Evolution):
         return Fit(state, tuple(distances), n_iterations, reached)
 
     def _factor(self, state: VariationalState, wave: Wave) -> tuple[VariationalState, float, int]:
-        """A state projected on a wave, from a state with samples: with its infidelity and the number of iterations."""
+        """A state projected on a wave: with its infidelity and the number of iterations.
+
+        An iteration that makes the infidelity larger, by more than its error, is halved until it does not.
+        """
         state = state if state.samples is not None else state.sample()
         projection = self._projector(state)
-        projection.aim(drawn(self.comm, wave, state.samples), state.params, state.chains)
-        n_iterations = 0
-        while True:
-            before = projection.progress.params  # those that the infidelity is about
-            infidelity = self._infidelity(projection)
-            if infidelity <= self.infidelity or infidelity == math.inf or n_iterations == self.max_iterations:
+        projection.aim(prepared(wave, state.samples, state), state.params, state.chains)
+        best, lowest, noise = state.params, math.inf, 0.0
+        for number in range(self.max_iterations + 1):
+            here = projection.progress.params
+            try:
+                found = projection.advance()["infidelity"]
+                infidelity, error = float(found.mean), float(found.error)
+            except NotFinite:
+                if number == 0:
+                    raise
+                infidelity, error = math.inf, 0.0
+            if infidelity > lowest + 2 * math.hypot(error, noise):  # too far: half the way
+                projection.go_to(_between(best, here))
+                continue
+            best, lowest, noise = here, infidelity, error
+            if infidelity <= self.infidelity:
                 break
-            n_iterations += 1
-        chains = projection.progress.chains.own
-        return state.replace(params=before, chains=chains), infidelity, n_iterations
-
-    def _infidelity(self, projection: Projection) -> float:
-        """The infidelity, of which a step is made; inf if that cannot be done and a smaller step of time might help."""
-        try:
-            return float(projection.advance()["infidelity"].mean)
-        except NotFinite:
-            if self.tolerance is None:
-                raise
-            return math.inf
+        return state.replace(params=best, chains=projection.progress.chains.own), lowest, number
 
     def _projector(self, state: VariationalState) -> Projection:
         """What makes the projections, compiled once."""
@@ -314,15 +318,22 @@ class ProjectedEvolution(Evolution):
 
     def restore(self, progress: Path, n_buffer: int = 0) -> None:
         super().restore(progress, n_buffer)
-        self._projection = None
+        if self._projection is not None and self._projection.n_buffer != n_buffer:
+            self._projection = None  # another one is made, and compiled, for this buffer
 
     def _about(self) -> dict[str, str]:
         about = identity(self._first, self._state, self._preconditioner)
         if not isinstance(self.hamiltonian, Operator):
             about["hamiltonian"] = f"{words(self.hamiltonian)}, at first {about['hamiltonian']}"
-        numbers = ("kind", "order", "infidelity", "max_iterations", "tolerance", "min_dt")
+        numbers = ("kind", "order", "dt", "infidelity", "max_iterations", "tolerance", "min_dt")
         return about | {name: str(getattr(self, name)) for name in numbers}
 
     def _spec(self) -> Path:
         chains = self._state.sampler.state_spec
         return layout(Path, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED, REPLICATED)
+
+
+@jax.jit
+def _between(one: PyTree, other: PyTree) -> PyTree:
+    """The mean of two sets of parameters."""
+    return jax.tree.map(lambda a, b: (a + b) / 2, one, other)

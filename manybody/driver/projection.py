@@ -109,6 +109,10 @@ class Projection(Descent[VariationalState]):
         constants = self._progress.constants
         self._progress = Progress(params, constants, Chains(chains, ()), optimizer, own, step)
 
+    def go_to(self, params: PyTree) -> None:
+        """Go on from other parameters."""
+        self._progress = self._progress.replace(params=params)
+
     def _first_count(self) -> int:
         if not isinstance(self._operator, Wave) or self._operator.operator is None:
             return 0

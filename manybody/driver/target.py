@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from manybody import _checks
 from manybody._types import Array, PyTree
 from manybody.driver.identity import digest, name, words
-from manybody.driver.overlap import Known, Overlap, Wave, drawn
+from manybody.driver.overlap import Known, Overlap, Wave, prepared
 from manybody.operator import Operator
 from manybody.sampler import Samples
 from manybody.state import VariationalState
@@ -202,7 +202,7 @@ def _wave(
     chains = _other_randomness(base.chains)
     if refresh:
         return wave, chains
-    wave = drawn(base.comm, wave, base.replace(chains=chains).sample().samples)
+    wave = prepared(wave, base.replace(chains=chains).sample().samples, state)
     _warn_if_few(state, wave)
     return wave, ()
 
@@ -224,7 +224,7 @@ def as_wave(base: VariationalState, operator: object, scale: complex, shift: com
     numbers = jnp.asarray(scale, complex), jnp.asarray(shift, complex)
     o, scale_, shift_ = base.comm.replicate((operator, *numbers))
     fixed = (base.network, base.sampler, base.draws, base.chunk_size)
-    return Wave(base.params, base.constants, o, scale_, shift_, None, *fixed)
+    return Wave(base.params, base.constants, o, scale_, shift_, None, None, *fixed)
 
 
 def _warn_if_few(state: VariationalState, wave: Wave) -> None:

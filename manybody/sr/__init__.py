@@ -2,12 +2,13 @@
 """Stochastic reconfiguration: metric, kernel, solvers."""
 
 from manybody.sr.family import TangentFamily
-from manybody.sr.precondition import SR, Gradient, Preconditioner, Problem, minsr, spring
+from manybody.sr.precondition import SR, Forced, Gradient, Preconditioner, Problem, minsr, spring
 from manybody.sr.qgt import kernel, qgt
 from manybody.sr.tangent import Tangent, TangentMap
 
 __all__ = [
     "SR",
+    "Forced",
     "Gradient",
     "Preconditioner",
     "Problem",

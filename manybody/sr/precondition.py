@@ -10,7 +10,9 @@ whose solution for mu = 0 is (S + shift)^-1 f. It is solved for the parameters o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -19,6 +21,7 @@ import jax.numpy as jnp
 from manybody import _checks, linalg
 from manybody._precision import foreign_code
 from manybody._types import Array, Float, Inexact, Int, PyTree
+from manybody.parallel import Comm
 from manybody.sr import noise
 from manybody.sr.kernel import describe, kernel
 from manybody.sr.tangent import Tangent, flatten_real, unflatten_real
@@ -43,6 +46,22 @@ class Problem(NamedTuple):
     step: Int[Array, ""]
 
 
+class Forced(NamedTuple):
+    """The same for a force that is no mean over the samples of the tangent map, because a part of it comes from data.
+
+    Attributes:
+        tangent: the tangent map at the present parameters.
+        force: a tree like the parameters, the same on all workers.
+        mean: of what is minimised.
+        step: number of the optimisation step.
+    """
+
+    tangent: Tangent
+    force: PyTree
+    mean: Inexact[Array, "*groups"]
+    step: Int[Array, ""]
+
+
 @runtime_checkable
 class Preconditioner(Protocol):
     """A pair of functions, after optax's GradientTransformation; immutable and hashable."""
@@ -51,7 +70,7 @@ class Preconditioner(Protocol):
         """State before the first step."""
         ...
 
-    def update(self, problem: Problem, state: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    def update(self, problem: Problem | Forced, state: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
         """The direction (a tree like the parameters, to be subtracted), the next state, and what is worth logging."""
         ...
 
@@ -67,7 +86,9 @@ class Gradient:
         del params
         return ()
 
-    def update(self, problem: Problem, state: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    def update(self, problem: Problem | Forced, state: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
+        if isinstance(problem, Forced):
+            return problem.force, state, {}
         tangent = problem.tangent
         return tangent.adjoint(tangent.residual(problem.values, problem.mean)), state, {}
 
@@ -151,22 +172,30 @@ class SR:
         """The last direction, if there is momentum."""
         return jax.tree.map(jnp.zeros_like, params) if self.momentum else ()
 
-    def update(self, problem: Problem, state: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    def update(self, problem: Problem | Forced, state: PyTree) -> tuple[PyTree, PyTree, dict[str, Array]]:
         """Direction of this step; "sr_code" in the information is 0 if the solver succeeded."""
-        tangent = problem.tangent
         with foreign_code():
             shift = self.diag_shift(problem.step) if callable(self.diag_shift) else self.diag_shift
             shift = jnp.asarray(shift, float)
-        residual = tangent.residual(problem.values, problem.mean)
-        if self.momentum:
-            old = jax.tree.map(lambda x: self.momentum * x, state)
-            residual = residual - tangent.apply(old)
-        solve = self._in_samples if self.space(tangent) == "samples" else self._in_parameters
-        direction, info = solve(tangent, residual, shift)
-        if self.momentum:
+        old = jax.tree.map(lambda x: self.momentum * x, state) if self.momentum else None
+        direction, info = self._solved(problem, old, shift)
+        if old is not None:
             direction = jax.tree.map(jnp.add, direction, old)
             state = direction
         return direction, state, {**info, "diag_shift": shift}
+
+    def _solved(self, problem: Problem | Forced, old: PyTree, shift: Array) -> tuple[PyTree, dict[str, Array]]:
+        """(S + shift)^-1 f of what the old direction leaves of the force."""
+        tangent, in_samples = problem.tangent, self.space(problem.tangent) == "samples"
+        past = None if old is None else tangent.apply(old)
+        if isinstance(problem, Forced):
+            self._check_forced(in_samples)
+            kept = None if past is None else tangent.adjoint(past)
+            force = problem.force if kept is None else jax.tree.map(jnp.subtract, problem.force, kept)
+            return (self._forced_in_samples if in_samples else self._forced_in_parameters)(tangent, force, shift)
+        residual = tangent.residual(problem.values, problem.mean)
+        residual = residual if past is None else residual - past
+        return (self._in_samples if in_samples else self._in_parameters)(tangent, residual, shift)
 
     def space(self, tangent: Tangent) -> str:
         """Where "auto" solves."""
@@ -185,14 +214,8 @@ class SR:
     def _in_parameters(self, tangent: Tangent, e: Array, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         info = {}
         if self.solver == "cg":
-            metric = _flat_metric(tangent, shift)
-            x, info["cg_iterations"], code = linalg.conjugate_gradients(
-                metric,
-                flatten_real(tangent.adjoint(e)),
-                dot=jnp.vdot,
-                tolerance=self.tolerance,
-                max_iterations=self.max_iterations,
-            )
+            f = flatten_real(tangent.adjoint(e))
+            x, info["cg_iterations"], code = self._iterated(_flat_metric(tangent, shift), f, jnp.vdot)
         else:
             rows = tangent.jacobian().reshape(e.size, -1)  # (samples * parts, params)
             if self.solver == "qr":
@@ -205,19 +228,8 @@ class SR:
     def _in_samples(self, tangent: Tangent, e: Array, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         comm, info = tangent.comm, {}
         if self.solver == "cg":
-            local, info["cg_iterations"], code = linalg.conjugate_gradients(
-                lambda a: tangent.apply(tangent.adjoint(a)) + shift * a,
-                e,
-                dot=lambda a, b: comm.psum(jnp.vdot(a, b)),
-                tolerance=self.tolerance,
-                max_iterations=self.max_iterations,
-            )
+            local, info["cg_iterations"], code = self._iterated(*_local_kernel(tangent, shift, e))
             return tangent.adjoint(local), {**info, "sr_code": code}
-
-        def own(x: Array) -> Array:
-            """The entries of this worker's rows, with their parts apart."""
-            local = jax.lax.dynamic_slice_in_dim(comm.pvary(x), comm.index() * e.size, e.size)
-            return local.reshape(*e.shape, *x.shape[1:])
 
         every = comm.all_gather(e).ravel()
         if self.solver == "qr":
@@ -225,8 +237,49 @@ class SR:
             rows = jnp.pad(rows, ((0, 0), (0, -rows.shape[1] % comm.size)))
             x, code = linalg.least_squares.wide(comm, comm.shard_to_columns(rows), every, shift)
         else:
-            x, code = self._dense(tangent, e, kernel(tangent), every, shift, own)
-        return tangent.adjoint(own(x)), {**info, "sr_code": code}
+            x, code = self._dense(tangent, e, kernel(tangent), every, shift, lambda v: _own(comm, v, e.shape))
+        return tangent.adjoint(_own(comm, x, e.shape)), {**info, "sr_code": code}
+
+    def _forced_in_parameters(self, tangent: Tangent, force: PyTree, shift: Array) -> tuple[PyTree, dict[str, Array]]:
+        info, f = {}, flatten_real(force)
+        if self.solver == "cg":
+            x, info["cg_iterations"], code = self._iterated(_flat_metric(tangent, shift), f, jnp.vdot)
+        else:
+            rows = tangent.jacobian().reshape(-1, tangent.n_params)  # (samples * parts, params)
+            s = tangent.comm.psum(rows.T @ rows)
+            solve = linalg.cholesky if self.solver == "cholesky" else partial(linalg.smooth_pinv, cutoff=self.cutoff)
+            x, code = solve(s, f, shift)
+        return unflatten_real(x, tangent.params), {**info, "sr_code": code}
+
+    def _forced_in_samples(self, tangent: Tangent, force: PyTree, shift: Array) -> tuple[PyTree, dict[str, Array]]:
+        """(S + shift)^-1 f = (f - rows^T (T + shift)^-1 rows f) / shift."""
+        comm, info, e = tangent.comm, {}, tangent.apply(force)
+        if self.solver == "cg":
+            local, info["cg_iterations"], code = self._iterated(*_local_kernel(tangent, shift, e))
+        else:
+            x, code = linalg.cholesky(kernel(tangent), comm.all_gather(e).ravel(), shift)
+            local = _own(comm, x, e.shape)
+        direction = jax.tree.map(lambda f, seen: (f - seen) / shift.astype(f.dtype), force, tangent.adjoint(local))
+        # Nothing is known of the rest of a force whose part that the samples see could not be found.
+        good = code == linalg.OK
+        return jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)), direction), {**info, "sr_code": code}
+
+    def _check_forced(self, in_samples: bool) -> None:
+        """Raise `ValueError` if this solver needs local values."""
+        good = self.solver != "qr" and not self.snr
+        must = 'be "cholesky", "cg" or "pinv" without `snr`, for a force that is no mean over samples'
+        _checks.require(good, "solver", must, f"{self.solver!r}, snr {self.snr:g}")
+        if in_samples:
+            cure = 'Or take method="parameters".'
+            must = 'be "cholesky" or "cg" to find the direction of such a force in the space of samples'
+            _checks.require(self.solver != "pinv", "solver", must, repr(self.solver), cure)
+            must = "be positive to find the direction of such a force in the space of samples"
+            _checks.require(callable(self.diag_shift) or self.diag_shift > 0, "diag_shift", must, self.diag_shift, cure)
+
+    def _iterated(self, matrix: Callable, b: Array, dot: Callable) -> tuple[Array, Array, Array]:
+        """matrix^-1 b, the number of iterations and the result code."""
+        options = {"tolerance": self.tolerance, "max_iterations": self.max_iterations}
+        return linalg.conjugate_gradients(matrix, b, dot=dot, **options)
 
     def _dense(
         self, tangent: Tangent, e: Array, a: Array, b: Array, shift: Array, along: Callable[[Array], Array]
@@ -259,3 +312,19 @@ def _flat_metric(tangent: Tangent, shift: Array) -> Callable[[Array], Array]:
         return flatten_real(image) + shift * x
 
     return metric
+
+
+def _local_kernel(tangent: Tangent, shift: Array, e: Array) -> tuple[Callable, Array, Callable]:
+    """x -> (T + shift) x for a worker's rows, the right-hand side e, and the scalar product over all workers."""
+
+    def matrix(a: Array) -> Array:
+        return tangent.apply(tangent.adjoint(a)) + shift * a
+
+    return matrix, e, lambda a, b: tangent.comm.psum(jnp.vdot(a, b))
+
+
+def _own(comm: Comm, x: Array, shape: tuple[int, ...]) -> Array:
+    """The entries of this worker's rows, with their parts apart, of an array for the rows of all workers."""
+    size = math.prod(shape)
+    local = jax.lax.dynamic_slice_in_dim(comm.pvary(x), comm.index() * size, size)
+    return local.reshape(*shape, *x.shape[1:])
