@@ -208,7 +208,9 @@ def prepared(wave: Wave, samples: Samples, state: VariationalState) -> Wave:
     comm, draws, table = state.comm, samples, None
     if wave.operator is not None:
         draws = _fit(comm, wave, samples.flat_sigma, _weighing)(wave, samples)
-    if state.sampler.kind == "exact":
+    if state.sampler.kind == "exact" and wave.sampler == state.sampler and bool(jnp.all(draws.weight > 0)):
+        table = draws.log_psi.reshape(-1)  # they are all states as they are, none in the place of another one
+    elif state.sampler.kind == "exact":
         sigma = _enumerating(comm, state.sampler)(state.chains)
         table = _fit(comm, wave, sigma, _tabulating)(wave, sigma)
     return wave.replace(draws=draws, table=table)
