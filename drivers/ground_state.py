@@ -26,7 +26,7 @@ def work(job: Job) -> None:
     config = job.config
     problem = build.problem(config)
     start = build.state(config, problem)
-    driver = build.vmc(config, problem, start)
+    driver = build.vmc(config.optimisation, problem, start)
     exact = exact_energy(config, problem)
     job.say(report.header(config, problem, start, driver, exact))
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
+from numpy.typing import ArrayLike
 
 from manybody import _checks
 from manybody.lattice import Lattice
@@ -54,8 +55,7 @@ def energy_curve(
     _checks.integer(n_sites, "n_sites", minimum=1)
     rows = [(r["step"], r["energy"]["mean"], r["energy"]["error"]) for r in records]
     _checks.require(len(rows) > 0, "records", "hold at least one step", "none")
-    # None is what JSON has instead of nan.
-    step, mean, error = np.array([[np.nan if x is None else x for x in row] for row in rows], float).T
+    step, mean, error = (_numbers(column) for column in zip(*rows, strict=True))
     mean, error = mean / n_sites, error / n_sites
     has_relative = exact is not None and exact != 0
     figure = Figure(figsize=(7.0, 6.2 if has_relative else 4.2), layout="constrained")
@@ -76,6 +76,58 @@ def energy_curve(
         _draw_relative_error(axes[1], step, mean * n_sites / exact - 1, end)
     axes[-1].set_xlabel("step")
     axes[-1].xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    for ax in axes:
+        _plain(ax)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def observables(
+    records: Iterable[Mapping[str, Any]],
+    *,
+    against: str,
+    exact: Mapping[str, ArrayLike] | None = None,
+    below: str,
+    title: str = "",
+) -> Figure:
+    """Observables over the time, or the steps, of a run with their error bands; at the bottom one more quantity.
+
+    Args:
+        records: of a log, as `manybody.io.read_log` reads them. Those without "observables" count at the bottom only.
+        against: what the horizontal axis is, "t" or "step".
+        exact: by the names of observables: a curve with a value for each of them, or one value.
+        below: what is shown at the bottom, on a logarithmic scale: "residual", "cost", or another number or estimate.
+        title: of the figure.
+
+    Returns:
+        The figure; `figure.savefig(path)` writes it.
+
+    Raises:
+        ValueError: if there are no records.
+    """
+    rows = list(records)
+    _checks.require(len(rows) > 0, "records", "hold at least one", "none")
+    observed = [row for row in rows if row.get("observables")]
+    names = list(observed[0]["observables"]) if observed else []
+    figure = Figure(figsize=(7.0, 2.0 + 2.2 * (len(names) + 1) * 0.8), layout="constrained")
+    axes = figure.subplots(len(names) + 1, 1, sharex=True, squeeze=False)[:, 0]
+    where = _numbers(row[against] for row in observed)
+    for ax, name in zip(axes[:-1], names, strict=True):
+        mean, error = (_numbers(row["observables"][name][key] for row in observed) for key in ("mean", "error"))
+        ax.fill_between(where, mean - error, mean + error, color=BAND, lw=0, label="one standard error")
+        ax.plot(where, mean, color=BLUE, lw=1.1, marker="o", ms=2.5, label="variational")
+        if exact is not None:
+            curve = np.broadcast_to(np.asarray(exact[name], float), where.shape)
+            ax.plot(where, curve, color=BLACK, lw=1.0, ls=(0, (6, 3)), label="exact", zorder=3)
+        ax.set_ylabel(name)
+    if names:
+        axes[0].legend(frameon=False, fontsize=8)
+    value = _numbers(row[below]["mean"] if isinstance(row[below], Mapping) else row[below] for row in rows)
+    axes[-1].plot(_numbers(row[against] for row in rows), np.abs(value), color=ORANGE, lw=1.1)
+    if np.any(np.abs(value) > 0):
+        axes[-1].set_yscale("log")
+    axes[-1].set_ylabel(below)
+    axes[-1].set_xlabel({"t": "time"}.get(against, against))
     for ax in axes:
         _plain(ax)
     figure.suptitle(title, fontsize=10)
@@ -169,6 +221,11 @@ def correlations(
         ax.legend(frameon=False)
     ax.set_title(title, fontsize=10)
     return _figure_of(ax)
+
+
+def _numbers(values: Iterable[float | None]) -> np.ndarray:
+    """None is what JSON has instead of nan."""
+    return np.array([np.nan if x is None else x for x in values], float)
 
 
 def _draw_energy(ax: Axes, step: np.ndarray, mean: np.ndarray, error: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from manybody import lattice
 from manybody.observables import Correlations, StructureFactor, allowed_momenta, extended_reciprocal
 from manybody.observables.zone import wigner_seitz
-from manybody.plot import correlations, energy_curve, structure_factor
+from manybody.plot import correlations, energy_curve, observables, structure_factor
 from manybody.stats import Estimate
 
 RECORDS = [{"step": n, "energy": {"mean": -10.0 + 4.0 / n, "error": 0.3 / n}} for n in range(1, 61)]
@@ -30,6 +30,39 @@ def test_with_exact_energy() -> None:
     np.testing.assert_allclose(bottom.lines[0].get_ydata(), [0.4 / n for n in range(1, 61)], rtol=1e-12)
     assert bottom.lines[-1].get_ydata() == pytest.approx([0.005])
     assert figure.get_suptitle() == "a title"
+
+
+TIMES = [
+    {"t": 0.1 * n, "residual": 10.0**-n, "observables": {"X": {"mean": 1.0 - 0.1 * n, "error": 0.01 * n}}}
+    for n in range(5)
+]
+
+
+def test_observables_over_the_time() -> None:
+    exact = {"X": np.linspace(1.0, 0.5, 5)}
+    top, bottom = observables(TIMES, against="t", exact=exact, below="residual", title="a title").axes
+    curve = {line.get_label(): line for line in top.lines}
+    np.testing.assert_allclose(curve["variational"].get_xydata().T, [np.arange(5) / 10, 1 - np.arange(5) / 10])
+    np.testing.assert_allclose(curve["exact"].get_ydata(), exact["X"])
+    box = top.collections[0].get_datalim(top.transData)
+    assert (box.ymin, box.ymax) == pytest.approx((0.56, 1.0))
+    assert (top.get_ylabel(), bottom.get_ylabel(), bottom.get_xlabel()) == ("X", "residual", "time")
+    assert bottom.get_yscale() == "log"
+    np.testing.assert_allclose(bottom.lines[0].get_ydata(), [10.0**-n for n in range(5)])
+
+
+def test_observables_now_and_then() -> None:
+    """Records without them count at the bottom; one exact value is a line."""
+    cost = {"mean": -0.5, "error": 0.1}
+    records = [{"step": n, "cost": cost, **(TIMES[n] if n % 2 else {})} for n in range(5)]
+    top, bottom = observables(records, against="step", exact={"X": 0.3}, below="cost").axes
+    np.testing.assert_allclose(top.lines[0].get_xdata(), [1, 3])
+    np.testing.assert_allclose(top.lines[1].get_ydata(), [0.3, 0.3])
+    np.testing.assert_allclose(bottom.lines[0].get_xydata().T, [np.arange(5), np.full(5, 0.5)])
+    assert bottom.get_xlabel() == "step"
+    assert len(observables([{"step": 1, "cost": cost}], against="step", below="cost").axes) == 1
+    with pytest.raises(ValueError, match="`records`"):
+        observables([], against="t", below="residual")
 
 
 def test_band_is_one_error_wide() -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from manybody.stats import Estimate
+
 if TYPE_CHECKING:
     from manybody.driver.base import Driver
 
@@ -42,8 +44,7 @@ class ProgressBar(Hook):
         self._bar = tqdm(total=target, initial=driver.step, unit="step", dynamic_ncols=True)
 
     def on_step(self, driver: Driver, record: Record) -> None:
-        name = next(name for name in SYMBOLS if name in record)
-        value = record[name]
+        name, value = lowered(record)
         acceptance = "/".join(f"{rate:.2f}" for rate in record.get("acceptance", {}).values())
         text = f"{SYMBOLS[name]}={value.mean:.8g} +- {value.error:.1e}, var={value.variance:.3g}"
         self._bar.set_postfix_str(text + (f", acc={acceptance}" if acceptance else ""), refresh=False)
@@ -51,3 +52,9 @@ class ProgressBar(Hook):
 
     def on_end(self, driver: Driver, error: BaseException | None) -> None:
         self._bar.close()
+
+
+def lowered(record: Record) -> tuple[str, Estimate]:
+    """The name and value of what is looked at first in a record: the energy, or what else is minimised."""
+    name = next(name for name in SYMBOLS if name in record)
+    return name, record[name]

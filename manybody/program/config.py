@@ -59,8 +59,8 @@ GROUPS: dict[str, dict[str, Callable[[lattice.Lattice], Any]]] = {
 }
 """Arguments of ansatzes that are made when the lattice is known, from their names."""
 ANSATZES = Registry(
-    _exported(ansatz, "ARConv", "ARDense", "ARRNN", "ARTransformer", "GCNN", "GraphNetwork", "Jastrow", "MLP", "MPS")
-    | _exported(ansatz, "MeanField", "RBM", "ResNet", "ViT"),
+    _exported(ansatz, "ARConv", "ARDense", "ARRNN", "ARTransformer", "DensityRBM", "GCNN", "GraphNetwork", "Jastrow")
+    | _exported(ansatz, "MLP", "MPS", "MeanField", "RBM", "ResNet", "ViT"),
     {
         "param_dtype": _exported(jnp, "float32", "float64", "complex64", "complex128"),
         **GROUPS,
@@ -193,22 +193,28 @@ class Run:
         _checks.integer(self.save_every, "save_every", minimum=1)
 
 
-@dataclass(frozen=True)
-class GroundState:
-    """The configuration of `manybody ground-state`."""
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What the configurations of all programs have: a problem, a state, and how it is sampled."""
 
     lattice: Call = field(metadata={"registry": LATTICES})
+    space: Call = field(default=Call("Spin", {}), metadata={"registry": SPACES})
     hamiltonian: Call = field(metadata={"registry": HAMILTONIANS})
     ansatz: Call = field(metadata={"registry": ANSATZES})
     sampler: Sampling
-    optimisation: Optimisation
-    space: Call = field(default=Call("Spin", {}), metadata={"registry": SPACES})
     measure: Measurement = Measurement()
-    reference: Reference | None = None
     run: Run = Run()
 
     def __post_init__(self) -> None:
         self.sampler.check_left_out(self.measure, "n_samples", "n_chains", "n_burn_in")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundState(Model):
+    """The configuration of `manybody ground-state`."""
+
+    optimisation: Optimisation
+    reference: Reference | None = None
 
 
 def load(path: Path, cls: type, overrides: Mapping[str, Any] | None = None) -> Any:

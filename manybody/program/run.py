@@ -18,9 +18,10 @@ import numpy as np
 
 from manybody import parallel
 from manybody.driver import Driver, Hook, NotFinite, StopOnRequest, Stopped
-from manybody.driver.hooks import Record
+from manybody.driver.hooks import Record, lowered
 from manybody.driver.stop import TRY_AGAIN
 from manybody.io import CheckpointError, InUseError
+from manybody.ode import StepTooSmall
 from manybody.parallel import Comm
 from manybody.parallel.failure import fail
 from manybody.program.catalogue import find_config
@@ -30,7 +31,7 @@ from manybody.program.tables import ConfigError, plain
 FINISHED, FAILED = 0, 1
 """Exit codes; the third is `TRY_AGAIN`."""
 SETTINGS = "config.json"
-WRITTEN = (SETTINGS, "log.jsonl", "checkpoint-*.npz", "energy.png", "result.json")
+WRITTEN = (SETTINGS, "start", "log.jsonl", "checkpoint-*.npz", "*.png", "result.json")
 """Files of a run, as patterns."""
 FREE = ("measure", "reference", "run.save_every")
 """Settings that may differ when a run is taken up again: they change none of its steps."""
@@ -88,9 +89,10 @@ class Progress(Hook):
 
     def on_step(self, driver: Driver, record: Record) -> None:
         if record["step"] % self._every == 0 and not has_terminal():
-            energy = record["energy"]
-            numbers = f"{energy.mean:.5f} +- {energy.error:.1e}  variance {energy.variance:.3g}"
-            self._say(f"step {record['step']:6d}  energy {numbers}")
+            name, value = lowered(record)
+            time = f"  t {record['t']:8.4g}" if "t" in record else ""
+            numbers = f"{value.mean:.5g} +- {value.error:.1e}  variance {value.variance:.3g}"
+            self._say(f"step {record['step']:6d}{time}  {name} {numbers}")
 
 
 def has_terminal() -> bool:
@@ -119,7 +121,7 @@ def execute(program: ModuleType, arguments: argparse.Namespace) -> int:
         if comm.is_root:
             print(f"{stopped}; the same command goes on from there", flush=True)
         return TRY_AGAIN
-    except (ConfigError, CheckpointError, InUseError, NotFinite) as error:
+    except (ConfigError, CheckpointError, InUseError, NotFinite, StepTooSmall) as error:
         return _failed(comm, f"manybody: error: {error}\n")
     except OSError as error:
         return _failed(comm, f"manybody: error: {error.filename or arguments.out or ''}: {error.strerror or error}.\n")
@@ -133,7 +135,10 @@ def execute(program: ModuleType, arguments: argparse.Namespace) -> int:
 def _start(program: ModuleType, arguments: argparse.Namespace, comm: Comm, stop: StopOnRequest) -> None:
     options = {"run.seed": arguments.seed, "optimisation.steps": arguments.steps}
     path = find_config(arguments.config)
-    config = load(path, program.Config, {key: value for key, value in options.items() if value is not None})
+    chosen = {key: value for key, value in options.items() if value is not None}
+    if "optimisation.steps" in chosen and "optimisation" not in program.Config.__dataclass_fields__:
+        raise ConfigError(f"--steps: {arguments.command} does not make a number of steps, but reaches times.")
+    config = load(path, program.Config, chosen)
     out = Path(arguments.out or Path("runs", path.stem))
     job = Job(path.stem, config, beside(comm, out) if arguments.fresh else out, stop)
     prepare(job)

@@ -82,7 +82,7 @@ def from_table(cls: type, table: Mapping[str, Any], where: str = "") -> Any:
     Args:
         cls: a dataclass. Fields may be bool, int, float, str, None (for what is left out), Literal, tuples and
             sequences of these, unions, other dataclasses, and `Call` (with a `Registry` in the metadata of the field).
-            `Any` is a number: that is what couplings are.
+            `Any` is a number: that is what couplings are. A mapping from str is a table whose keys the file chooses.
         table: what the file says.
         where: dotted name of the table.
 
@@ -112,6 +112,8 @@ def plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         items = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return {key: plain(item) for key, item in items.items() if item is not None}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -130,6 +132,10 @@ def _convert(value: Any, hint: Any, key: str, registry: Registry | None) -> Any:
             raise TypeError(_checks.requirement(key, "be a list", _shown(value)))
         item = typing.get_args(hint)[0]
         return tuple(_convert(x, item, f"{key}[{i}]", registry) for i, x in enumerate(value))
+    if typing.get_origin(hint) is collections.abc.Mapping:
+        _checks.require_type(value, dict, key, "It is a table.")
+        item = typing.get_args(hint)[1]
+        return {name: _convert(x, item, _join(key, name), registry) for name, x in value.items()}
     wanted = float if hint is Any else hint
     accepted = (int, float) if wanted is float else wanted
     if not isinstance(value, accepted) or isinstance(value, bool) != (wanted is bool):

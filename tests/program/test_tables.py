@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,6 +47,8 @@ class Outer:
     sizes: int | tuple[int, ...] = 1
     inner: Inner | None = None
     call: Call = field(default=Call("couple", {}), metadata={"registry": REGISTRY})
+    named: Mapping[str, Call] = field(default_factory=dict, metadata={"registry": REGISTRY})
+    several: Sequence[Call] = field(default=(), metadata={"registry": REGISTRY})
 
 
 def test_values_arrive() -> None:
@@ -59,10 +61,13 @@ def test_values_arrive() -> None:
         "sizes": [4, 5],
         "inner": {"x": 0.5, "names": ["a", "b"]},
         "call": {"kind": "Box", "width": 2, "shape": "round"},
+        "named": {"any name": {"kind": "couple", "J": 2.0}},
+        "several": [{"kind": "Box", "width": 1}, {"kind": "couple"}],
     }
     outer = from_table(Outer, table)
     call = Call("Box", {"width": 2, "shape": "round"})
-    assert outer == Outer(3, True, 2.0, "down", Inner(1.0), (4, 5), Inner(0.5, ("a", "b")), call)
+    more = {"any name": Call("couple", {"J": 2.0})}, (Call("Box", {"width": 1}), Call("couple", {}))
+    assert outer == Outer(3, True, 2.0, "down", Inner(1.0), (4, 5), Inner(0.5, ("a", "b")), call, *more)
     assert isinstance(outer.maybe, float)
     assert plain(outer) == {**table, "either": {"x": 1.0, "names": []}}
     assert from_table(Outer, plain(outer)) == outer
@@ -100,6 +105,10 @@ def test_values_arrive() -> None:
         ({"number": 1, "call": {"kind": "Box", "width": 1, "shape": 2}}, TypeError, ["`call.shape`"]),
         ({"number": 1, "call": {"kind": "couple", "J": "1"}}, TypeError, ["`call.J`", "a number or a list", "'1'"]),
         ({"number": 1, "call": {"kind": "couple", "name": "x"}}, ValueError, ["'name'"]),
+        ({"number": 1, "named": [1]}, TypeError, ["`named`", "table"]),
+        ({"number": 1, "named": {"a": {"kind": "Bax"}}}, ValueError, ["`named.a.kind`", "Did you mean 'Box'"]),
+        ({"number": 1, "several": {"kind": "Box"}}, TypeError, ["`several`", "a list"]),
+        ({"number": 1, "several": [{"kind": "Box"}]}, ValueError, ["`several[0].width`", "be given"]),
     ],
     ids=str,
 )

@@ -36,9 +36,17 @@ def toml(table: dict, where: str = "") -> str:
     """A table as TOML (the standard library can only read it)."""
     scalars = {key: value for key, value in table.items() if not isinstance(value, dict)}
     lines = [f"[{where}]"] if where else []
-    lines += [f"{key} = {json.dumps(value)}" for key, value in scalars.items()]
+    lines += [f"{key} = {_written(value)}" for key, value in scalars.items()]
     parts = [toml(value, f"{where}.{key}" if where else key) for key, value in table.items() if isinstance(value, dict)]
     return "\n".join([*lines, "", *parts])
+
+
+def _written(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_written(x)}' for key, x in value.items())}}}"
+    return json.dumps(value)
 
 
 def write(folder: Path, *changes: tuple[str, object], name: str = "tiny.toml") -> Path:
