@@ -6,6 +6,7 @@ from manybody.observables.dimer import DimerCorrelations, dimer_correlations
 from manybody.observables.entanglement import renyi2
 from manybody.observables.fidelity import fidelity, overlap
 from manybody.observables.order import OrderParameter, order_parameter
+from manybody.observables.purity import purity
 from manybody.observables.structure_factor import StructureFactor, structure_factor
 from manybody.observables.susceptibility import fidelity_susceptibility
 from manybody.observables.symmetry import irrep_weights, symmetry_expectation
@@ -26,6 +27,7 @@ __all__ = [
     "irrep_weights",
     "order_parameter",
     "overlap",
+    "purity",
     "renyi2",
     "structure_factor",
     "symmetry_expectation",

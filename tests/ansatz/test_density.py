@@ -95,7 +95,7 @@ def test_pure_without_ancillas(ansatz):
 def test_ancillas_are_traced_out():
     """rho = sum_a psi_a psi_a^dag, with the states of an RBM on sites and ancillas written out."""
     ansatz, space = DensityRBM(alpha=1.5, beta=1.5), Doubled(Spin(2))
-    params = jax.tree.map(lambda x: 2 * x, ansatz.init(jax.random.key(4), space.all_states())["params"])
+    params = jax.tree.map(lambda x: 2 * x, initialise(ansatz, space)(jax.random.key(4))["params"])
     a, w, b, u = (x[0] + 1j * x[1] for x in map(np.asarray, (
         params["visible"], params["hidden_kernel"], params["hidden_bias"], params["ancilla_kernel"]
     )))  # fmt: skip
@@ -106,7 +106,7 @@ def test_ancillas_are_traced_out():
     for s in itertools.product((1, -1), repeat=3):
         joint = psi * np.exp((sigma @ u + d / 2) @ np.array(s))
         rho += np.outer(joint, joint.conj()) / 8
-    found = np.exp(np.asarray(ansatz.apply({"params": params}, space.all_states()))).reshape(4, 4)
+    found = np.exp(np.asarray(log_rho(ansatz, space)({"params": params}))).reshape(4, 4)
     np.testing.assert_allclose(found, rho, rtol=1e-12)
 
 
@@ -124,9 +124,10 @@ def test_translations_of_both_copies(name):
     assert np.abs(np.asarray(apply(variables, sigma_only)) - log).max() > 1e-2
 
 
-def test_changes_are_followed_by_shared_weights():
-    """The laws of all others are in the contract."""
-    ansatz, space = CASES["rbm-shared"]
+@pytest.mark.parametrize("ansatz", [CASES["rbm-shared"][0], DensityRBM(use_visible_bias=False, use_hidden_bias=False)])
+def test_changes_are_followed(ansatz):
+    """With shared weights and without biases; the laws of the others are in the contract."""
+    space = SPINS
     rng = np.random.default_rng(0)
     sigma = rng.choice(np.int8([1, -1]), (16, 8))
     sites = rng.permuted(np.tile(np.arange(8, dtype=np.int32), (16, 1)), axis=1)[:, :2]

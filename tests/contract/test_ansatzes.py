@@ -122,9 +122,6 @@ ANSATZES = {
     "sum": Case(lambda t: Sum((RBM(param_dtype=t), Jastrow(param_dtype=t)), t, scaled_normal(0.5))),
     "sum-complex": complex_case(lambda t: Sum((RBM(param_dtype=t), MeanField(param_dtype=t)), t), ONE),
     "density-rbm": density_case(lambda t: DensityRBM(beta=2, param_dtype=t)),
-    "density-rbm-bare-qubit": density_case(
-        lambda t: DensityRBM(use_visible_bias=False, use_hidden_bias=False, param_dtype=t), QUBIT
-    ),
     "modulus-phase": Case(lambda t: ModulusPhase(RBM(param_dtype=t), MLP((5,), param_dtype=t)), QUBIT, is_complex=True),
 }
 
