@@ -145,6 +145,7 @@ def evolve(workers, start, args, folder):
         for turn in range(1 if repeat < 0 else args.turns):
             rounds = harness.alternate(workers, "advance", 1, warm_up=0, before=patience, steps=args.steps)
             for name, worker in workers.items():
+                check_time(name, rounds[name][0]["result"]["t"], times[turn + 1])
                 worker.call("save", out=parameters)
                 arguments = {"file": parameters, "states": states, "number": turn + 1}
                 measured[name].append({"t": times[turn + 1]} | yardstick.call("measure", **arguments)["result"])
@@ -154,6 +155,12 @@ def evolve(workers, start, args, folder):
             for name in workers:
                 curves[name].append(measured[name])
     return replies, curves
+
+
+def check_time(name, t, expected):
+    """Raise `Disagreement` unless a tool has made as many steps as it should."""
+    if not abs(t - expected) < 1e-9:
+        raise Disagreement(f"{name} is at the time {t} instead of {expected}.")
 
 
 def errors(curves):

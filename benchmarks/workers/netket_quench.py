@@ -48,13 +48,17 @@ class Quench:
         self._load(file)
         state = self.state
         state.sampler_state = state.sampler.init_state(state.model, state.variables, seed=seed)
-        self.driver.ode_solver = self.solver  # which takes the parameters of the state over
+        self.driver.ode_solver = self.solver  # which takes the parameters of the state over, and goes on with the time
+        self.begun = float(self.driver.t)
 
     def advance(self, steps):
-        """Some steps of time."""
-        self.driver.run(steps * self.dt, out=None, show_progress=False)
+        """Some steps of time.
+
+        NetKet goes on while t < t_end, by whole steps: one more where t is too small by a rounding error.
+        """
+        self.driver.run((steps - 0.5) * self.dt, out=None, show_progress=False)
         jax.block_until_ready(self.state.parameters)
-        return {"t": float(self.driver.t)}
+        return {"t": float(self.driver.t) - self.begun}
 
     def save(self, out):
         """The parameters now."""

@@ -83,6 +83,7 @@ class Fake:
     def advance(self, steps):
         self.t += steps
         self.clock.append(self)
+        return {"t": 0.1 * self.t}
 
     def save(self, out):
         np.savez(out, t=self.t)
@@ -117,6 +118,16 @@ def test_turns_alternate_and_each_evolution_begins_anew(tdvp, tmp_path):
         assert worker.calls.count("begin") == 3
         assert len(replies[name]) == 6
         assert [[point["t"] for point in curve] for curve in curves[name]] == [[0.2, 0.4, pytest.approx(0.6)]] * 2
+
+
+def test_all_must_be_at_the_same_time(tdvp, tmp_path):
+    class Late(Fake):
+        def advance(self, steps):
+            return super().advance(steps + 1)
+
+    args = tdvp.arguments(["--dt", "0.1", "--steps", "2", "--turns", "1", "--repeats", "1"])
+    with pytest.raises(tdvp.Disagreement, match=r"netket is at the time 0\.3"):
+        tdvp.evolve({"manybody": Fake([]), "netket": Late([])}, "start", args, tmp_path)
 
 
 def test_errors(tdvp):
