@@ -24,6 +24,13 @@ def tangent_map(state: VariationalState, params: PyTree, constants: PyTree, samp
     return TangentMap(state.comm, log_psi, params, samples, state.chunk_size)
 
 
+def present(state: VariationalState, params: PyTree, chains: PyTree) -> VariationalState:
+    """The state at these parameters, with samples; the state itself if it has them."""
+    if state.params is not params:
+        state = state.replace(params=params, chains=chains)
+    return state if state.samples is not None else state.sample()
+
+
 def count_from_examples(state: VariationalState, chains: PyTree, operator: CompiledOperator) -> Float[Array, ""]:
     """About how many connections a worker's samples have; runs on a worker.
 

@@ -18,7 +18,9 @@ from manybody.driver import expansion
 from manybody.driver.grid import Evolution, check_complex, check_generator
 from manybody.driver.hooks import Record
 from manybody.driver.identity import identity, words
+from manybody.driver.measured import Measured
 from manybody.driver.overlap import Wave, prepared
+from manybody.driver.parts import present
 from manybody.driver.projection import Projection
 from manybody.driver.recorder import NotFinite
 from manybody.driver.target import as_wave
@@ -31,8 +33,9 @@ from manybody.stats import Estimate
 
 KINDS: dict[str, complex] = {"real": -1j, "imaginary": -1.0}
 """z / (dt (H - E)) in psi(t + dt) = e^z psi(t)."""
-DEFAULT = SR(diag_shift=1e-4)
-"""Weak regularisation: the target is near."""
+DEFAULT = SR(diag_shift=1e-3)
+"""Enough that the second iteration does not undo what the first one has done: most of what is left then is not in the
+tangent space."""
 SHRINK, GROW = 0.5, 1.5
 """By these factors a step changes after a projection that failed, and at most after a step that was made."""
 
@@ -172,9 +175,7 @@ class ProjectedEvolution(Evolution):
         enough = self.tolerance is None or self.tolerance > left
         _checks.require(enough, "tolerance", f"be above order * sqrt(infidelity) = {left:.2g}", tolerance)
         self.min_dt = _checks.positive(min_dt, "min_dt")
-        self.observables = dict(observables or {})
-        for name, operator in self.observables.items():
-            _checks.require(operator.space == state.space, f"observables[{name!r}]", f"act on {state.space}", operator)
+        self._measured = Measured(state, observables, None, None)
         self._first = first
         self._optimizer = optimizer
         self._preconditioner = Gradient() if preconditioner is None else preconditioner
@@ -196,10 +197,7 @@ class ProjectedEvolution(Evolution):
     def state(self) -> VariationalState:
         """The present state, with samples of it (the chains of the run do not move on)."""
         progress = self._progress
-        if self._state.params is not progress.params:
-            self._state = self._state.replace(params=progress.params, chains=progress.chains)
-        if self._state.samples is None:
-            self._state = self._state.sample()
+        self._state = present(self._state, progress.params, progress.chains)
         return self._state
 
     # --- steps -------------------------------------------------------------------------------------------------------
@@ -234,13 +232,12 @@ class ProjectedEvolution(Evolution):
         self._progress = Path(state.params, path.constants, state.chains, *after)
         self.n_buffer = 0 if self._projection is None else self._projection.n_buffer
         found = {"t": t, "dt": dt, "error": error, "infidelity_left": worst, **counts}
-        return {"step": self.step, **found, **self._measure(t)}
-
-    def _measure(self, t: float) -> Record:
-        """Energy and observables of the present state."""
-        state = self.state
-        observables = {name: state.expect(operator) for name, operator in self.observables.items()}
-        return {"energy": state.expect(self._operator(t)), "observables": observables}
+        return {
+            "step": self.step,
+            "energy": self.state.expect(self._operator(t)),
+            **found,
+            "observables": self._measured(self.state, self.step),
+        }
 
     def _size(self, state: VariationalState, t: float, dt: float, t_end: float) -> tuple[float, Estimate]:
         """The step to try, and the energy of a state with samples."""

@@ -15,7 +15,7 @@ from manybody.driver.descent import Descent, Progress
 from manybody.driver.hooks import Record
 from manybody.driver.identity import identity_of_state
 from manybody.driver.overlap import Chains, Overlap, Wave
-from manybody.driver.parts import first_count, tangent_map
+from manybody.driver.parts import first_count, present, tangent_map
 from manybody.driver.target import Target, as_target
 from manybody.parallel import REPLICATED
 from manybody.sr import SR, Preconditioner, Problem
@@ -92,10 +92,7 @@ class Projection(Descent[VariationalState]):
     def state(self) -> VariationalState:
         """The present state, with samples of it (the chains of the run do not move on)."""
         progress = self._progress
-        if self._state.params is not progress.params:
-            self._state = self._state.replace(params=progress.params, chains=progress.chains.own)
-        if self._state.samples is None:
-            self._state = self._state.sample()
+        self._state = present(self._state, progress.params, progress.chains.own)
         return self._state
 
     # --- steps -------------------------------------------------------------------------------------------------------

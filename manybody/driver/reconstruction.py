@@ -15,7 +15,7 @@ from manybody.driver.descent import Descent, Progress
 from manybody.driver.hooks import Record
 from manybody.driver.identity import identity_of_state
 from manybody.driver.measurements import Measurements, Rotated, data_force
-from manybody.driver.parts import tangent_map
+from manybody.driver.parts import present, tangent_map
 from manybody.estimator import expect, weighted_gradient
 from manybody.parallel import REPLICATED, Comm
 from manybody.sampler import Samples
@@ -91,10 +91,7 @@ class Reconstruction(Descent[VariationalState]):
     def state(self) -> VariationalState:
         """The present state, with samples of it (the chains of the run do not move on)."""
         progress = self._progress
-        if self._state.params is not progress.params:
-            self._state = self._state.replace(params=progress.params, chains=progress.chains)
-        if self._state.samples is None:
-            self._state = self._state.sample()
+        self._state = present(self._state, progress.params, progress.chains)
         return self._state
 
     # --- steps -------------------------------------------------------------------------------------------------------
