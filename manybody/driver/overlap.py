@@ -58,7 +58,7 @@ class Overlap(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def spec(self) -> Self:
+    def spec(self) -> Overlap:
         """How it is laid out over workers."""
 
     @property
