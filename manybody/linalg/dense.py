@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Solvers for symmetric positive semidefinite systems (A + shift) x = b, with result codes."""
+"""Solvers for Hermitian positive semidefinite systems (A + shift) x = b, with result codes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from manybody._types import Array, Float, Int
+from manybody._types import Array, Float, Inexact, Int
 
 OK = 0
 FAILED = 1
 """Result code of a solve that broke down; its solution is zero."""
 
 
-def cholesky(a: Float[Array, "n n"], b: Float[Array, "n"], shift: Array) -> tuple[Float[Array, "n"], Int[Array, ""]]:
+def cholesky(
+    a: Inexact[Array, "n n"], b: Inexact[Array, "n"], shift: Array
+) -> tuple[Inexact[Array, "n"], Int[Array, ""]]:
     """Solve (A + shift) x = b by Cholesky factorisation."""
-    factor = jax.scipy.linalg.cho_factor(a + shift * jnp.eye(a.shape[0], dtype=a.dtype), lower=True)
+    shifted = a + shift.astype(a.dtype) * jnp.eye(a.shape[0], dtype=a.dtype)
+    factor = jax.scipy.linalg.cho_factor(shifted, lower=True)
     return checked(jax.scipy.linalg.cho_solve(factor, b))
 
 
 def smooth_pinv(
-    a: Float[Array, "n n"],
-    b: Float[Array, "n"],
+    a: Inexact[Array, "n n"],
+    b: Inexact[Array, "n"],
     shift: Array,
     cutoff: float,
-    trust: Callable[[Float[Array, "n"], Float[Array, "n n"]], Float[Array, "n"]] | None = None,
-) -> tuple[Float[Array, "n"], Int[Array, ""]]:
+    trust: Callable[[Float[Array, "n"], Inexact[Array, "n n"]], Float[Array, "n"]] | None = None,
+) -> tuple[Inexact[Array, "n"], Int[Array, ""]]:
     """Solve (A + shift) x = b in the space of large eigenvalues.
 
     Eigenvalue l contributes with 1 / (l + shift) times 1 / (1 + (cutoff * l_max / l)^6): a smooth step at cutoff *
@@ -43,7 +46,7 @@ def smooth_pinv(
     values, vectors = jnp.linalg.eigh(a)
     weight = smooth_step(jnp.maximum(values, 0.0), cutoff * values[-1]) / (jnp.maximum(values, 0.0) + shift)
     weight = jnp.where(values > 0, weight if trust is None else weight * trust(values, vectors), 0.0)
-    return checked(vectors @ (weight * (vectors.T @ b)))
+    return checked(vectors @ (weight.astype(b.dtype) * (vectors.conj().T @ b)))
 
 
 def smooth_step(x: Float[Array, "*shape"], at: Array) -> Float[Array, "*shape"]:

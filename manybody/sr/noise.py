@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well samples know the components of the force along the eigenvectors of the metric.
 
-A component is a mean rho = sum_i p_i over samples; its variance is sum_i n_i (p_i - w_i rho)^2 with the weights w and
+A component is a mean rho = sum_i p_i over samples; its variance is sum_i n_i |p_i - w_i rho|^2 with the weights w and
 what a sample adds to the noise, n (1 for independent draws, 0 where all states are summed over). Components whose ratio
 of signal to noise, |rho| / sqrt(variance), lies below a threshold tell more about the samples than about the state.
 """
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
-from manybody._types import Array, Float
+from manybody._types import Array, Float, Inexact
 from manybody.linalg import smooth_step
 from manybody.sr.tangent import Tangent, TangentMap
 
@@ -23,7 +23,7 @@ SAME, ROUNDING = 1e-6, 1e-13
 def trust(
     tangent: Tangent,
     values: Float[Array, "components"],
-    contributions: Float[Array, "samples components"],
+    contributions: Inexact[Array, "samples components"],
     threshold: float,
 ) -> Float[Array, "components"]:
     """Factors 1 / (1 + (threshold / ratio)^6) for the components.
@@ -47,15 +47,15 @@ def trust(
         raise TypeError(_checks.requirement("snr", "be left out for several states at once", threshold))
     comm, samples = tangent.comm, tangent.samples
     if samples.kind == "exact":
-        return jnp.ones(contributions.shape[1], contributions.dtype)
+        return jnp.ones_like(values)
     weight = samples.flat_weight[:, None].astype(contributions.dtype)
-    noise = 1.0 if samples.noise is None else samples.noise.reshape(-1, 1).astype(contributions.dtype)
+    noise = 1.0 if samples.noise is None else samples.noise.reshape(-1, 1).astype(values.dtype)
     signal = comm.psum(jnp.sum(contributions, axis=0))
-    variance = comm.psum(jnp.sum(noise * (contributions - weight * signal[None]) ** 2, axis=0))
-    power, variance = _shared(values, signal**2), _shared(values, variance)
+    variance = comm.psum(jnp.sum(noise * jnp.abs(contributions - weight * signal[None]) ** 2, axis=0))
+    power, variance = _shared(values, jnp.abs(signal) ** 2), _shared(values, variance)
     # A component without noise is known, also where it vanishes.
     ratio = jnp.where(variance > 0, jnp.sqrt(power / jnp.where(variance > 0, variance, 1.0)), jnp.inf)
-    return smooth_step(ratio, jnp.asarray(threshold, contributions.dtype))
+    return smooth_step(ratio, jnp.asarray(threshold, values.dtype))
 
 
 def _shared(values: Float[Array, "components"], x: Float[Array, "components"]) -> Float[Array, "components"]:

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 
 from manybody import _checks, linalg
 from manybody._precision import foreign_code
-from manybody._types import Array, Float, Inexact, Int, PyTree
+from manybody._types import Array, Inexact, Int, PyTree
 from manybody.parallel import Comm
 from manybody.sr import noise
 from manybody.sr.kernel import describe, kernel
-from manybody.sr.tangent import Tangent, flatten_real, unflatten_real
+from manybody.sr.tangent import Tangent, flatten_real, unflatten_complex, unflatten_real
 
 METHODS = ("auto", "parameters", "samples")
 SOLVERS = ("cholesky", "pinv", "qr", "cg")
@@ -213,6 +213,11 @@ class SR:
 
     def _in_parameters(self, tangent: Tangent, e: Array, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         info = {}
+        if self.solver in ("cholesky", "pinv") and tangent.is_holomorphic:
+            rows, e = tangent.complex_jacobian(), jax.lax.complex(e[:, 0], e[:, 1])
+            s, f = tangent.comm.psum((rows.conj().T @ rows, rows.conj().T @ e))
+            x, code = self._dense(tangent, e[:, None], s, f, shift, lambda v: (rows @ v)[:, None])
+            return unflatten_complex(x, tangent.params), {"sr_code": code}
         if self.solver == "cg":
             f = flatten_real(tangent.adjoint(e))
             x, info["cg_iterations"], code = self._iterated(_flat_metric(tangent, shift), f, jnp.vdot)
@@ -283,13 +288,13 @@ class SR:
 
     def _dense(
         self, tangent: Tangent, e: Array, a: Array, b: Array, shift: Array, along: Callable[[Array], Array]
-    ) -> tuple[Float[Array, "n"], Int[Array, ""]]:
+    ) -> tuple[Inexact[Array, "n"], Int[Array, ""]]:
         """(a + shift)^-1 b; `along` gives this worker's rows along eigenvectors (samples, parts, eigenvectors)."""
         if self.solver == "cholesky":
             return linalg.cholesky(a, b, shift)
 
         def trust(values: Array, vectors: Array) -> Array:
-            return noise.trust(tangent, values, jnp.sum(along(vectors) * e[..., None], axis=1), self.snr)
+            return noise.trust(tangent, values, jnp.sum(along(vectors).conj() * e[..., None], axis=1), self.snr)
 
         return linalg.smooth_pinv(a, b, shift, self.cutoff, trust if self.snr else None)
 

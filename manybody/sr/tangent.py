@@ -6,13 +6,16 @@ sample, for its real and its imaginary part, and a complex parameter two columns
 
     S = Re <DO^* DO> = rows^T rows,     Re f = rows^T e,     e_i = sqrt(w_i) (E_i - <E>),
 
-so one real least-squares problem serves real, complex and holomorphic states alike (for a holomorphic state S is the
-real form of the complex metric and the solution is the same).
+so one real least-squares problem serves real, complex and holomorphic states alike. For a holomorphic state S is the
+real form of the complex metric, which has half the size and the same solution: where such a state is known to be one
+(`manybody.sr.holomorphic`) and S is formed, it is that one which is solved.
 """
 
 from __future__ import annotations
 
 import abc
+import functools
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +24,13 @@ import jax
 import jax.numpy as jnp
 
 from manybody._precision import count_real, widen
-from manybody._types import Array, Float, Inexact, PyTree
+from manybody._types import Array, Complex, Float, Inexact, PyTree
 from manybody.estimator import weighted_gradient
 from manybody.estimator.expect import LogPsi
 from manybody.parallel import Comm
 from manybody.parallel.chunk import map_rows
 from manybody.sampler import Samples
+from manybody.sr.holomorphic import is_holomorphic
 
 
 class Tangent(abc.ABC):
@@ -72,6 +76,20 @@ class Tangent(abc.ABC):
     @abc.abstractmethod
     def jacobian(self) -> Float[Array, "samples parts params"]:
         """The rows themselves, dense, with the parameters flattened as by `flatten_real`."""
+
+    # --- for holomorphic states --------------------------------------------------------------------------------------
+
+    @property
+    def is_holomorphic(self) -> bool:
+        """Whether log psi is known to be a holomorphic function of the parameters; then there is `complex_jacobian`."""
+        return False
+
+    def complex_jacobian(self) -> Complex[Array, "samples params"]:
+        """The centred and weighted d log psi / d theta of a holomorphic state, the parameters flattened in their order.
+
+        Its real form, and that of the metric O^dag O, hold the same numbers twice.
+        """
+        raise TypeError("This state is not known to be holomorphic.")
 
     # --- for the kernel ----------------------------------------------------------------------------------------------
 
@@ -123,7 +141,7 @@ class TangentMap(Tangent):
         x = widen(x)
         return jnp.stack([x.real, x.imag][: self.n_parts], axis=-1)
 
-    def center(self, rows: Float[Array, "samples parts"]) -> Float[Array, "samples parts"]:
+    def center(self, rows: Inexact[Array, "samples *rest"]) -> Inexact[Array, "samples *rest"]:
         """sqrt(w) (x - <x>) along the first axis, for rows with any further axes."""
         weight = self.samples.flat_weight.astype(rows.dtype).reshape((-1,) + (1,) * (rows.ndim - 1))
         mean = self.comm.psum(jnp.sum(weight * rows, axis=0, keepdims=True))
@@ -156,6 +174,20 @@ class TangentMap(Tangent):
 
         def one(sigma: Array) -> Array:
             return jnp.stack([flatten_real(g) for g in gradients(self.log_psi, params, sigma, self.n_parts)])
+
+        return self.center(map_rows(jax.vmap(one), self.samples.flat_sigma, self.chunk_size))
+
+    @functools.cached_property
+    def is_holomorphic(self) -> bool:
+        sigma = jax.ShapeDtypeStruct((1, self.samples.sigma.shape[-1]), self.samples.sigma.dtype)
+        return is_holomorphic(self.log_psi, self.params, sigma)
+
+    def complex_jacobian(self) -> Complex[Array, "samples params"]:
+        params = self.comm.pvary(self.params)
+
+        def one(sigma: Array) -> Array:
+            gradient = jax.grad(lambda p: self.log_psi(p, sigma[None])[0], holomorphic=True)(params)
+            return jnp.concatenate([widen(g).ravel() for g in jax.tree.leaves(gradient)])
 
         return self.center(map_rows(jax.vmap(one), self.samples.flat_sigma, self.chunk_size))
 
@@ -197,6 +229,16 @@ def flatten_real(tree: PyTree) -> Float[Array, "params"]:
         x = widen(x)
         pieces += [x.real.ravel(), x.imag.ravel()] if jnp.iscomplexobj(x) else [x.ravel()]
     return jnp.concatenate(pieces)
+
+
+def unflatten_complex(vector: Complex[Array, "params"], like: PyTree) -> PyTree:
+    """The tree with the structure and complex types of `like` whose leaves are pieces of a vector."""
+    leaves, structure = jax.tree.flatten(like)
+    ends = list(itertools.accumulate(x.size for x in leaves))[:-1]
+    pieces = jnp.split(vector, ends)
+    return jax.tree.unflatten(
+        structure, [p.reshape(x.shape).astype(x.dtype) for p, x in zip(pieces, leaves, strict=True)]
+    )
 
 
 def unflatten_real(vector: Float[Array, "params"], like: PyTree) -> PyTree:
