@@ -77,7 +77,7 @@ def slope(generator, kind, order, n):
     ("kind", "order"),
     [
         ("real", 2),
-        ("imaginary", 4),
+        pytest.param("imaginary", 4, marks=pytest.mark.slow),
         *(pytest.param("real", order, marks=pytest.mark.slow) for order in (1, 3, 4)),
         *(pytest.param("imaginary", order, marks=pytest.mark.slow) for order in (1, 2, 3)),
     ],
@@ -220,6 +220,7 @@ def test_refused(options, error, words):
         ProjectedEvolution(options.pop("hamiltonian"), options.pop("state"), **options)
 
 
+@pytest.mark.slow
 def test_real_states_evolve_in_imaginary_time():
     """At order 1: the energy falls."""
     state = VariationalState(ansatz.RBM(), Exact(SPACE))

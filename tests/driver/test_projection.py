@@ -58,10 +58,13 @@ TARGETS = {name: rest for name, *rest in targets()}
 @pytest.mark.parametrize(
     ("target", "name"),
     [
-        *((target, "holomorphic") for target in ("state", "not hermitian", "data", "part")),
+        ("not hermitian", "holomorphic"),
+        ("part", "holomorphic"),
         ("hermitian", "positive"),
-        ("hermitian", "real"),
-        ("data", "neither"),
+        pytest.param("state", "holomorphic", marks=pytest.mark.slow),
+        pytest.param("data", "holomorphic", marks=pytest.mark.slow),
+        pytest.param("hermitian", "real", marks=pytest.mark.slow),
+        pytest.param("data", "neither", marks=pytest.mark.slow),
     ],
 )
 def test_infidelity_and_force(target, name):
@@ -116,6 +119,7 @@ def test_learning_of_data():
     assert driver.n_traces == 1
 
 
+@pytest.mark.slow
 def test_learning_of_drawn_data():
     """1000 configurations drawn from |phi|^2, with their amplitudes; what is rarely drawn hardly counts: 1e-2."""
     phi = state_of("real", seed=8)
@@ -132,8 +136,10 @@ def chains(n_chains=64, n_samples=1024):
     return Metropolis(SPACE, LocalFlip(), n_chains, sweep_size=8), n_samples
 
 
-@pytest.mark.parametrize("refresh", [False, True])
-@pytest.mark.parametrize("target", ["state", "operator"])
+@pytest.mark.parametrize(
+    ("target", "refresh"),
+    [("operator", True), *(pytest.param(*x, marks=pytest.mark.slow) for x in (("operator", False), ("state", True)))],
+)
 def test_samples_agree_with_sums(target, refresh):
     """The infidelity of 16 comparisons is right within 4 sigma of what they say; refreshed samples are other ones."""
     base, state = state_of("real", *chains(), seed=8), state_of("holomorphic", *chains())
@@ -160,6 +166,7 @@ def test_states_of_the_same_seed_have_other_randomness():
     assert not np.array_equal(driver._operator.draws.sigma, state.sample().samples.sigma)
 
 
+@pytest.mark.slow
 def test_the_same_on_several_workers():
     """Numbers of one and of two workers after three steps, 1e-10."""
     found = []

@@ -88,7 +88,9 @@ def test_loss_and_probabilities(space, chunk_size):
     assert driver.advance()["loss"].mean == pytest.approx(likelihood(state, data), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", ["real", "neither", *(pytest.param(name, marks=pytest.mark.slow) for name in ("holomorphic", "positive"))]
+)
 def test_force(name):
     """Central differences of the likelihood, 1e-7; dL = 2 Re f for real parts and 2 Im f for imaginary ones."""
     state = state_of(name)
@@ -107,6 +109,7 @@ def test_force(name):
     assert np.abs(wanted).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_equal_outcomes_count_once_and_rows_are_filled_up():
     """The same force on three workers, whose rows do not divide evenly."""
     state = state_of("holomorphic")
@@ -129,9 +132,9 @@ def test_equal_outcomes_count_once_and_rows_are_filled_up():
     [
         ("parameters", "cholesky", 0.8),
         ("parameters", "pinv", 0.0),
-        ("parameters", "cg", 0.0),
+        pytest.param("parameters", "cg", 0.0, marks=pytest.mark.slow),
         ("samples", "cholesky", 0.0),
-        ("samples", "cg", 0.8),
+        pytest.param("samples", "cg", 0.8, marks=pytest.mark.slow),
     ],
 )
 def test_directions_for_a_given_force(method, solver, momentum):
@@ -179,6 +182,7 @@ def test_solvers_that_need_local_values(sr):
         Reconstruction(data, state, optimizer=optax.sgd(0.1), preconditioner=sr).advance()
 
 
+@pytest.mark.slow
 def test_samples_agree_with_sums():
     """The force from chains is that of the exact sampler within 6 sigma of its scatter over 8 steps."""
     data = drawn(SPACE, state_of("real").to_array(), BASES[:3], 50)
@@ -238,6 +242,7 @@ def test_spaces_that_cannot_be_rotated(space):
         Reconstruction(Measurements({"XXZZ": [[1, 1, 1, 1]]}), state, optimizer=optax.sgd(0.1))
 
 
+@pytest.mark.slow
 def test_amplitudes_that_are_small_do_not_vanish():
     """Logarithms of amplitudes around -1000, whose exponentials are 0."""
     state = state_of("holomorphic")

@@ -91,7 +91,10 @@ def test_nan_is_seen():
     assert not np.isfinite(found.infidelity.mean)
 
 
-@pytest.mark.parametrize(("distance", "controlled"), [(0.03, True), (0.1, True), (0.6, False), (1.5, False)])
+@pytest.mark.parametrize(
+    ("distance", "controlled"),
+    [(0.1, True), (0.6, False), *(pytest.param(*x, marks=pytest.mark.slow) for x in ((0.03, True), (1.5, False)))],
+)
 def test_errors_and_the_control_variate(distance, controlled):
     """400 runs: the mean within 4 sigma, the scatter what errors say to 15 % (at low fidelity tails cost more: 30 %).
 
@@ -113,7 +116,7 @@ def test_errors_and_the_control_variate(distance, controlled):
         np.testing.assert_allclose(means, [1 - found.mean.real for found in runs], rtol=1e-12)
 
 
-@pytest.mark.parametrize("distance", [0.05, 0.5])
+@pytest.mark.parametrize("distance", [0.05, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_errors_from_the_target_alone(distance):
     psi, phi = pair(distance, seed=2)
     rng, wanted = np.random.default_rng(1), 1 - overlap(psi, phi)
