@@ -215,7 +215,7 @@ class SR:
         info = {}
         if self.solver in ("cholesky", "pinv") and tangent.is_holomorphic:
             rows, e = tangent.complex_jacobian(), jax.lax.complex(e[:, 0], e[:, 1])
-            s, f = tangent.comm.psum((rows.conj().T @ rows, rows.conj().T @ e))
+            s, f = tangent.comm.psum((linalg.gram(rows), rows.conj().T @ e))
             x, code = self._dense(tangent, e[:, None], s, f, shift, lambda v: (rows @ v)[:, None])
             return unflatten_complex(x, tangent.params), {"sr_code": code}
         if self.solver == "cg":
@@ -226,7 +226,7 @@ class SR:
             if self.solver == "qr":
                 x, code = linalg.least_squares.tall(tangent.comm, rows, e.ravel(), shift)
             else:
-                s, f = tangent.comm.psum((rows.T @ rows, rows.T @ e.ravel()))
+                s, f = tangent.comm.psum((linalg.gram(rows), rows.T @ e.ravel()))
                 x, code = self._dense(tangent, e, s, f, shift, lambda v: (rows @ v).reshape(*e.shape, -1))
         return unflatten_real(x, tangent.params), {**info, "sr_code": code}
 
@@ -251,7 +251,7 @@ class SR:
             x, info["cg_iterations"], code = self._iterated(_flat_metric(tangent, shift), f, jnp.vdot)
         else:
             rows = tangent.jacobian().reshape(-1, tangent.n_params)  # (samples * parts, params)
-            s = tangent.comm.psum(rows.T @ rows)
+            s = tangent.comm.psum(linalg.gram(rows))
             solve = linalg.cholesky if self.solver == "cholesky" else partial(linalg.smooth_pinv, cutoff=self.cutoff)
             x, code = solve(s, f, shift)
         return unflatten_real(x, tangent.params), {**info, "sr_code": code}
