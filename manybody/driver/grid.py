@@ -41,7 +41,9 @@ class Evolution(Driver[VariationalState]):
 
     @property
     def _next_time(self) -> float:
-        """Where the next step ends."""
+        """Where the next step ends; known within a run, `RuntimeError` outside of it."""
+        if self.step + 1 not in self._times:
+            raise RuntimeError("`advance` needs a time to evolve to: call `run` with a grid of times.")
         return self._times[self.step + 1]
 
     @property

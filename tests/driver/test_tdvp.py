@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 
@@ -18,6 +19,7 @@ from manybody.io import read_log
 from manybody.lattice import chain
 from manybody.ode import Integrator, StepTooSmall
 from manybody.operator.lindblad import left
+from manybody.parallel import mesh_comm
 from manybody.sampler import Direct, Exact, LocalFlip, Metropolis
 from manybody.sr import SR
 from tests.estimator.ansatzes import pair_apply, pair_init, spread
@@ -242,6 +244,17 @@ def test_cross_validation():
         TDVP(ISING, Table(SPACE).state(), integrator=Integrator("euler", 0.01), cross_validate=True)
 
 
+def test_halves_need_two_chains_or_draws_of_each_worker():
+    two = mesh_comm(jax.devices()[:2])
+    network = ansatz.RBM(alpha=0.5, param_dtype=complex)
+    for n_chains, n_samples, comm, refused in [(1, 1, None, True), (1, 2, None, False), (2, 2, two, True)]:
+        sampler = Metropolis(SIX, LocalFlip(), n_chains=n_chains)
+        state = VariationalState(network, sampler, n_samples, comm=comm)
+        words = "`cross_validate` must have two chains or draws of each worker, got 1"
+        with pytest.raises(ValueError, match=words) if refused else contextlib.nullcontext():
+            TDVP(ISING_6, state, integrator=Integrator("heun", 0.01), cross_validate=True)
+
+
 def test_each_evaluation_has_its_samples_and_one_compilation():
     driver = sampled()
     driver.run([0.1, 0.2], progress=False)
@@ -332,6 +345,15 @@ def test_times_run_forward():
     driver.run(0.1, progress=False)
     with pytest.raises(ValueError, match=r"present one, 0\.1"):
         driver.run([0.05], progress=False)
+
+
+def test_no_step_without_a_time():
+    """Neither before a run nor behind the last time of its grid."""
+    driver = TDVP(ISING, Table(SPACE).state(), integrator=Integrator("heun", 0.01), preconditioner=EXACTLY)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="`advance` needs a time to evolve to: call `run`"):
+            driver.advance()
+        driver.run(driver.t + 0.01, progress=False)
 
 
 def test_a_step_driven_to_zero_keeps_the_state():

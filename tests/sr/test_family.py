@@ -67,13 +67,14 @@ def members(name):
     return [member(g, operator) for g, operator in zip(POINTS, OPERATORS, strict=True)]
 
 
-@functools.cache
-def found(name, n_workers=1):
-    """Directions of all choices, the kernel and the Jacobian: one compilation."""
-    comm = Comm() if n_workers == 1 else mesh_comm(jax.devices()[:n_workers])
+def compiled():
+    """The operators of all members."""
+    return jax.tree.map(lambda *x: jnp.stack(x), *[operator.compile() for operator in OPERATORS])
+
+
+def problem(name, comm, coefficients, operators):
+    """The equation of all members; only traced on all workers."""
     network, sampler = as_network(ANSATZES[name]), Exact(SPACE)
-    compiled = jax.tree.map(lambda *x: jnp.stack(x), *[operator.compile() for operator in OPERATORS])
-    old = jax.tree.map(lambda x: 0.1 * (1 + jnp.arange(x.size, dtype=x.dtype).reshape(x.shape)) / x.size, params(name))
 
     def member(params, operator, chains):
         amplitude = network.bind(params["ansatz"], {})
@@ -82,25 +83,35 @@ def found(name, n_workers=1):
         weight, e_loc = samples.flat_weight, values
         return samples, values, comm.psum(jnp.sum(weight.astype(e_loc.dtype) * e_loc)).real
 
+    plain = jax.vmap(lambda g: {"ansatz": family(name).at(coefficients, g)})(jnp.asarray(POINTS))
+    chains = sampler.init(comm, jax.random.key(0))
+    samples, values, mean = jax.vmap(member, (0, 0, None))(plain, operators, chains)
+    features = jax.vmap(family(name).features)(jnp.asarray(POINTS))
+    log_psi = lambda p, sigma: network.log_psi(p["ansatz"], {}, sigma)  # noqa: E731
+    tangent = TangentFamily(comm, log_psi, coefficients, features, samples, chunk_size=5)
+    return Problem(tangent, values.reshape(-1), mean, jnp.int32(0))
+
+
+@functools.cache
+def found(name, n_workers=1):
+    """Directions of all choices, the kernel and the Jacobian: one compilation."""
+    comm = Comm() if n_workers == 1 else mesh_comm(jax.devices()[:n_workers])
+    old = jax.tree.map(lambda x: 0.1 * (1 + jnp.arange(x.size, dtype=x.dtype).reshape(x.shape)) / x.size, params(name))
+
     def run(coefficients, operators, old):
-        plain = jax.vmap(lambda g: {"ansatz": family(name).at(coefficients, g)})(jnp.asarray(POINTS))
-        chains = sampler.init(comm, jax.random.key(0))
-        samples, values, mean = jax.vmap(member, (0, 0, None))(plain, operators, chains)
-        features = jax.vmap(family(name).features)(jnp.asarray(POINTS))
-        log_psi = lambda p, sigma: network.log_psi(p["ansatz"], {}, sigma)  # noqa: E731
-        tangent = TangentFamily(comm, log_psi, coefficients, features, samples, chunk_size=5)
-        problem = Problem(tangent, values.reshape(-1), mean, jnp.int32(0))
+        equation = problem(name, comm, coefficients, operators)
+        tangent = equation.tangent
         notes.append((describe(tangent), tangent.n_local, tangent.n_params, tangent.n_parts))
-        directions = {key: choice.update(problem, ())[0] for key, choice in CHOICES.items()}
-        directions["force"] = Gradient().update(problem, ())[0]
-        directions["momentum"] = SR(SHIFT, "samples", momentum=0.8).update(problem, old)[0]
+        directions = {key: choice.update(equation, ())[0] for key, choice in CHOICES.items()}
+        directions["force"] = Gradient().update(equation, ())[0]
+        directions["momentum"] = SR(SHIFT, "samples", momentum=0.8).update(equation, old)[0]
         rows = comm.all_gather(tangent.jacobian())
         kernels = {"kernel": kernel(tangent), "products": rows.reshape(-1, rows.shape[-1])}
         return jax.tree.map(flatten_real, directions, is_leaf=lambda x: isinstance(x, dict) and "ansatz" in x), kernels
 
     notes = []
     step = comm.spmd(run, (REPLICATED,) * 3, REPLICATED, compiler_options=QUICK)
-    directions, kernels = jax.device_get(step(*comm.replicate((params(name), compiled, old))))
+    directions, kernels = jax.device_get(step(*comm.replicate((params(name), compiled(), old))))
     return directions, kernels, notes[0], to_vector(old)
 
 
@@ -140,3 +151,10 @@ def test_two_workers_find_the_same():
     for key, direction in two[0].items():
         np.testing.assert_allclose(direction, one[0][key], rtol=1e-6, atol=1e-9, err_msg=key)
     assert two[2][1] == one[2][1] / 2
+
+
+def test_noise_of_several_states_is_refused():
+    comm, choice = Comm(), SR(SHIFT, "parameters", "pinv", snr=2.0)
+    solve = comm.spmd(lambda c, h: choice.update(problem("rbm", comm, c, h), ())[0], (REPLICATED,) * 2, REPLICATED)
+    with pytest.raises(TypeError, match=r"`snr` must be left out for several states at once, got 2\.0"):
+        jax.eval_shape(solve, params("rbm"), compiled())
