@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of accuracy: its configurations, the falling rate of the peers, and what becomes of their answers."""
 
+import pathlib
 import tomllib
 
 import pytest
@@ -18,7 +19,10 @@ def accuracy():
 
 def test_configurations(accuracy):
     """All can be built, know the energy, and say what the peers read."""
-    paths = accuracy.SHIPPED + accuracy.OTHERS
+    long = sorted((BENCHMARKS / "accuracy" / "long").glob("*.toml"))
+    paths = accuracy.SHIPPED + accuracy.OTHERS + long
+    assert long
+    assert not set(long) & set(accuracy.OTHERS)
     assert {path.stem.split("_")[0] for path in paths} == {"heisenberg", "j1j2", "ising"}
     for path in paths:
         config = load_config(path, GroundState)
@@ -80,3 +84,21 @@ def test_a_peer_gets_our_time(accuracy, monkeypatch):
     assert (entry["seconds"], entry["steps"]) == (31.0, 7)
     assert entry["relative_error"] == pytest.approx(0.1)
     assert entry["v_score"] == pytest.approx(0.09)
+
+
+def test_options_reach_the_program(accuracy, monkeypatch, tmp_path):
+    calls = []
+
+    def run(command, env, **options):
+        calls.append((command, env["JAX_PLATFORMS"]))
+        pathlib.Path(command[-3 if "--steps" in command else -1], "result.json").write_text('{"steps": 3}')
+        return accuracy.argparse.Namespace(returncode=0)
+
+    monkeypatch.setattr(accuracy.subprocess, "run", run)
+    for words, steps in (([], []), (["--steps", "3", "--platform", "gpu"], ["--steps", "3"])):
+        monkeypatch.setattr(accuracy.sys, "argv", ["accuracy.py", "--python", "some/python", *words])
+        assert accuracy.ours(tmp_path / "a.toml", accuracy.arguments())["steps"] == 3
+        command, platform = calls.pop()
+        assert command[:5] == ["some/python", "-m", "manybody.program.cli", "ground-state", str(tmp_path / "a.toml")]
+        assert command[7:] == steps
+        assert platform == ("gpu" if words else "cpu")

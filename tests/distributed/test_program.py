@@ -110,7 +110,8 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("layout", ["serial", pytest.param("mpi2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["serial", "mpi2"])
 def test_a_full_disk(tmp_path, layout):
     if os.geteuid() != 0:
         pytest.skip("only root may mount a file system")

@@ -208,6 +208,7 @@ def test_the_buffer_grows_for_the_member_that_needs_most():
     assert record["n_connections"] == other["n_connections"]
 
 
+@pytest.mark.slow  # tests/distributed does much the same
 def test_two_workers_equal_one(five_steps):
     driver = chains(comm=mesh_comm(jax.devices()[:2]))
     driver.run(5, progress=False)

@@ -120,7 +120,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# The others have much in common with these, or with what tests/distributed looks at by default.
+FEW = ("parameters", "qr-parameters", "cg")
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in FEW else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def test_main_step_on_two_devices(case):
     sampler, hamiltonian, sr, options = CASES[case]
     serial, energies = _run(Comm(), sampler, hamiltonian, sr, **options)
