@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,7 @@ from manybody.driver.projection import Projection
 from manybody.driver.recorder import NotFinite
 from manybody.driver.target import as_wave
 from manybody.ode import StepTooSmall
-from manybody.operator import CompiledOperator, Operator
+from manybody.operator import CompiledOperator, DiscreteOperator, Operator
 from manybody.parallel import REPLICATED
 from manybody.sr import SR, Gradient, Preconditioner
 from manybody.state import VariationalState
@@ -88,7 +90,10 @@ class ProjectedEvolution(Evolution):
 
     right to order p, where E is the energy measured (which changes the phase alone). One after the other is applied to
     the present state, and the state projected on the result by `Projection`, until the infidelity is below
-    `infidelity`. No equation with the metric has to be solved accurately, and a step may be large.
+    `infidelity`. With `whole`, the product is one operator, and the only projection of a step is that on what it makes
+    of the state: nearly the evolved state, which networks fit better than what single factors make, for about as many
+    connections of a configuration as H has to the power p. No equation with the metric has to be solved accurately, and
+    a step may be large.
 
     The error of a step is estimated as an angle between states: what the expansion leaves out
     (`manybody.driver.expansion.truncation`, from the variance of the energy, as if energies were distributed normally),
@@ -103,11 +108,13 @@ class ProjectedEvolution(Evolution):
         hamiltonian: H, Hermitian, or a function from the time to one (always of the same terms).
         state: where to start. For real times, and for orders above 1, log psi must be complex.
         dt: the step of time; with `tolerance` the first one to try.
-        order: of the expansion, and the number of projections in a step, 1 to 4.
+        order: of the expansion, and without `whole` the number of projections in a step, 1 to 4.
         kind: "real" or "imaginary".
         infidelity: at which a projection ends.
         max_iterations: steps of a projection.
-        tolerance: largest error of a step; above order * sqrt(infidelity). None for steps of one size.
+        tolerance: largest error of a step; above sqrt(infidelity) times the number of projections in it. None for steps
+            of one size.
+        whole: whether a step has one projection, on the whole polynomial of H (a `DiscreteOperator`).
         min_dt: steps must not become smaller.
         optimizer: of the projections.
         preconditioner: of the projections.
@@ -122,7 +129,8 @@ class ProjectedEvolution(Evolution):
     "n_missed".
 
     Raises:
-        TypeError: if log psi is real and the time too, or the order above 1.
+        TypeError: if log psi is real and the time too, or the order above 1; or, with `whole`, if H is no
+            `DiscreteOperator`.
         ValueError: if H is not Hermitian or acts on another space, the order is not 1 to 4, or the tolerance is below
             what the projections leave.
 
@@ -154,6 +162,7 @@ class ProjectedEvolution(Evolution):
         max_iterations: int = 100,
         tolerance: float | None = None,
         min_dt: float = 1e-6,
+        whole: bool = False,
         optimizer: optax.GradientTransformation = optax.sgd(1.0),
         preconditioner: Preconditioner | None = DEFAULT,
         t: float = 0.0,
@@ -171,9 +180,12 @@ class ProjectedEvolution(Evolution):
         self.infidelity = _checks.positive(infidelity, "infidelity")
         self.max_iterations = _checks.integer(max_iterations, "max_iterations", minimum=1)
         self.tolerance = None if tolerance is None else _checks.positive(tolerance, "tolerance")
-        left = order * math.sqrt(self.infidelity)
+        self.whole = bool(whole)
+        if self.whole:
+            _checks.require_type(first, DiscreteOperator, "hamiltonian")
+        n, left = self.n_projections, self.n_projections * math.sqrt(self.infidelity)
         enough = self.tolerance is None or self.tolerance > left
-        _checks.require(enough, "tolerance", f"be above order * sqrt(infidelity) = {left:.2g}", tolerance)
+        _checks.require(enough, "tolerance", f"be above {n} * sqrt(infidelity) = {left:.2g}", tolerance)
         self.min_dt = _checks.positive(min_dt, "min_dt")
         self._measured = Measured(state, observables, None, None)
         self._first = first
@@ -187,6 +199,11 @@ class ProjectedEvolution(Evolution):
         super().__init__(state, Path(state.params, state.constants, state.chains, *start))
 
     # --- what it knows -----------------------------------------------------------------------------------------------
+
+    @property
+    def n_projections(self) -> int:
+        """How many a step has."""
+        return 1 if self.whole else self.order
 
     @property
     def n_traces(self) -> int:
@@ -244,25 +261,34 @@ class ProjectedEvolution(Evolution):
         left = t_end - t
         energy = state.expect(self._operator(t + min(dt, left) / 2))
         if self.tolerance is not None:
-            allowed = self.tolerance - self.order * math.sqrt(self.infidelity)
+            allowed = self.tolerance - self.n_projections * math.sqrt(self.infidelity)
             dt = min(dt, expansion.largest_step(self.order, allowed, math.sqrt(float(energy.variance))))
         # Equal steps up to the end of the interval, none of them larger: a last tiny one would be a waste.
         return left / math.ceil(left / dt * (1 - 1e-12)), energy
 
     def _step(self, state: VariationalState, t: float, dt: float, energy: float) -> Fit:
         """One step of time, from a state with samples."""
-        compiled = self._compile(self._operator(t + dt / 2))
         distances: list[float] = []
         n_iterations, reached = 0, True
-        for a in expansion.factors(self.order):
-            scale = a * KINDS[self.kind] * dt
-            state, infidelity, n = self._factor(state, as_wave(state, compiled, scale, 1.0 - scale * energy))
+        for compiled, scale, shift in self._factors(t, dt, energy):
+            state, infidelity, n = self._factor(state, as_wave(state, compiled, scale, shift))
             distances.append(math.sqrt(max(infidelity, 0.0)))
             n_iterations += n
             reached = reached and infidelity <= self.infidelity
             if self.tolerance is not None and not reached:
                 break
         return Fit(state, tuple(distances), n_iterations, reached)
+
+    def _factors(self, t: float, dt: float, energy: float) -> list[tuple[CompiledOperator, complex, complex]]:
+        """(O, scale, shift) of the factors scale O + shift that are applied in a step, the first one first."""
+        z, hamiltonian = KINDS[self.kind] * dt, self._operator(t + dt / 2)
+        if self.whole:
+            # H - E first: powers of H are large numbers that nearly cancel.
+            shifted = cast(DiscreteOperator, hamiltonian) - energy
+            product = functools.reduce(operator.matmul, [1.0 + a * z * shifted for a in expansion.factors(self.order)])
+            return [(self.comm.replicate(product.compile()), 1.0, 0.0)]
+        compiled = self._compile(hamiltonian)
+        return [(compiled, a * z, 1.0 - a * z * energy) for a in expansion.factors(self.order)]
 
     def _factor(self, state: VariationalState, wave: Wave) -> tuple[VariationalState, float, int]:
         """A state projected on a wave: with its infidelity and the number of iterations.
@@ -322,7 +348,7 @@ class ProjectedEvolution(Evolution):
         about = identity(self._first, self._state, self._preconditioner)
         if not isinstance(self.hamiltonian, Operator):
             about["hamiltonian"] = f"{words(self.hamiltonian)}, at first {about['hamiltonian']}"
-        numbers = ("kind", "order", "dt", "infidelity", "max_iterations", "tolerance", "min_dt")
+        numbers = ("kind", "order", "dt", "infidelity", "max_iterations", "tolerance", "min_dt", "whole")
         return about | {name: str(getattr(self, name)) for name in numbers}
 
     def _spec(self) -> Path:

@@ -103,6 +103,17 @@ def test_a_drive_is_of_order_two(order):
     assert found == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.parametrize(("generator", "order"), [(ISING, 3), pytest.param(drive, 2, marks=pytest.mark.slow)])
+def test_the_whole_polynomial_is_the_product_of_its_factors(generator, order):
+    """The same state from one projection in a step, by code that is compiled once."""
+    one, _, factors = evolved(generator, 0.2, dt=0.1, order=order)
+    other, driver, whole = evolved(generator, 0.2, dt=0.1, order=order, whole=True)
+    assert angle(one.to_array(), other.to_array()) < 1e-6
+    assert driver.n_traces == 1
+    assert whole[-1]["n_steps"] == factors[-1]["n_steps"] == 2
+    assert whole[-1]["n_iterations"] < factors[-1]["n_iterations"]
+
+
 def test_observables_energy_and_times():
     table, times = Table(SPACE), [0.0, 0.1, 0.25]
     _, driver, records = evolved(ISING, times, dt=0.05, order=4, observables={"X": X})
