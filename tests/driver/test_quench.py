@@ -11,7 +11,8 @@ from manybody.driver import TDVP
 from manybody.hilbert import Spin
 from manybody.lattice import chain
 from manybody.ode import Integrator
-from manybody.sampler import Exact
+from manybody.program import terms
+from manybody.sampler import Exact, LocalFlip, Metropolis
 from manybody.sr import SR
 from tests.driver.test_tdvp import Keep
 
@@ -62,3 +63,40 @@ def test_quench():
         found = [record["observables"][name].mean for record in records]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-2)
     assert 0 < records[-1]["residual_integral"] < 0.01
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+MEANS = {"X": terms.sigma(SPACE, CHAIN, axis="x"), "ZZ": terms.sigma_sigma(SPACE, CHAIN, axis="z")}
+
+
+def chains(n_samples, **options):
+    """The start, sampled by Metropolis chains."""
+    sampler = Metropolis(SPACE, LocalFlip(), n_chains=1024, sweep_size=2 * N)
+    start = ground_state(BEFORE, 2.0)
+    return VariationalState(start.network, sampler, n_samples, params=start.params, **options)
+
+
+@pytest.mark.slow
+def test_quench_by_samples():
+    """Averages over sites and bonds of X and ZZ within 2e-2 up to t = 1.5, of samples that are drawn for each velocity.
+
+    Eigenvalues of the metric below 1e-6 are left out: smaller ones are mostly noise, and without larger ones the state
+    cannot follow. What is measured has 8 times as many samples as a velocity, so the deviation is that of the state.
+    """
+    start = chains(8192, seed=3)
+    psi = exact.evolve(AFTER, start.to_array(), TIMES)
+    driver = TDVP(
+        AFTER, start, integrator=Integrator("heun", 0.02), preconditioner=SR(0.0, "parameters", "pinv", cutoff=1e-6)
+    )
+    records = []
+    for t, exactly in zip(TIMES, psi, strict=True):
+        state = driver.run(t, hooks=[Keep(records)], progress=False)
+        many = VariationalState(start.network, start.sampler, 8 * start.n_samples, params=state.params).sample()
+        for op in MEANS.values():
+            found = many.expect(op)
+            assert found.error < 4e-3
+            assert found.mean == pytest.approx(exact.expectation(op, exactly).real, abs=2e-2)
+    residuals = [record["residual_integral"] for record in records]
+    assert np.all(np.diff(residuals) > 0)
+    assert 1e-4 < residuals[-1] < 5e-3
