@@ -213,7 +213,7 @@ def test_samples_follow_the_equation():
         ({"order": 0}, ValueError, "`order`"),
         ({"kind": "dissipative"}, ValueError, "`kind` must be one of"),
         ({"dt": 0.0}, ValueError, "`dt`"),
-        ({"tolerance": 1e-3, "infidelity": 1e-4}, ValueError, r"`tolerance` must be above order \* sqrt\(infidelity\)"),
+        ({"tolerance": 1e-3, "infidelity": 1e-4}, ValueError, r"`tolerance` must be above 2 \* sqrt\(infidelity\)"),
         ({"hamiltonian": ISING + 1j * X}, ValueError, "Hermitian"),
         ({"hamiltonian": hamiltonian.ising(Spin(4), chain(4))}, ValueError, "act on"),
         ({"state": VariationalState(ansatz.RBM(), Exact(SPACE))}, TypeError, "complex log psi for real times"),

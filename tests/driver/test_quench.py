@@ -35,12 +35,17 @@ def ground_state(ham, t):
     return TDVP(ham, state, integrator=integrator, kind="imaginary", preconditioner=solver).run(t, progress=False)
 
 
+HEISENBERG = hamiltonian.heisenberg(SPACE, CHAIN, marshall=True)
+
+
 @pytest.mark.slow
-def test_imaginary_time_finds_ground_states():
-    """Of two models, to 1e-4 of the energy."""
-    for ham in (BEFORE, AFTER):
-        energy = ground_state(ham, 4.0).expect(ham).mean
-        assert energy == pytest.approx(exact.ground_state(ham).energies[0], rel=1e-4)
+@pytest.mark.parametrize(
+    ("ham", "t"), [(BEFORE, 4.0), (AFTER, 4.0), (HEISENBERG, 10.0)], ids=["h4", "h1", "heisenberg"]
+)
+def test_imaginary_time_finds_ground_states(ham, t):
+    """To 1e-4 of the energy."""
+    energy = ground_state(ham, t).expect(ham).mean
+    assert energy == pytest.approx(exact.ground_state(ham).energies[0], rel=1e-4)
 
 
 @pytest.mark.slow
