@@ -5,8 +5,8 @@
 * Four host devices, so that `manybody.parallel.mesh_comm` can be tested in the same process; unless a test asks for
   them there is one worker.
 * One thread per test process for BLAS: pytest-xdist already uses the cores.
-* Nearly all of the time is the compiler's. So it leaves out its optimisations, which takes half the time;
-  ``XLA_FLAGS= pytest`` compiles everything as users do.
+* Nearly all of the time is the compiler's. So it leaves out its optimisations, which takes half the time, and does not
+  divide small programs; ``XLA_FLAGS= pytest`` compiles everything as users do.
 * Compiled functions are forgotten before they take too many memory mappings: each has some, and beyond the limit of the
   system (65,530 by default on Linux) the compiler crashes.
 * ``MANYBODY_TYPECHECK=1`` checks the types and shapes of arguments and results of every function of the package.
@@ -27,7 +27,8 @@ SETTINGS = {
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "MANYBODY_BACKEND": "serial",
     "MPLBACKEND": "agg",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1 --xla_cpu_enable_concurrency_optimized_scheduler=false",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",

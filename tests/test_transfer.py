@@ -397,6 +397,7 @@ def trained(features, lattice, sampler, n_samples, n_steps):
     return driver.state
 
 
+@pytest.mark.slow
 def test_a_ground_state_is_a_good_beginning():
     """From 8 to 12 sites the energy closes more than half of the gap between first parameters and the ground state."""
     operator = rotated_heisenberg(chain(12))

@@ -143,7 +143,11 @@ SAMPLERS = {
 }
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+@pytest.mark.parametrize(
+    "sampler",
+    [pytest.param(x, marks=[pytest.mark.slow] if name == "mixture" else []) for name, x in SAMPLERS.items()],
+    ids=SAMPLERS,
+)
 def test_same_chains_on_any_number_of_workers(sampler):
     """Bit for bit, also in a second call."""
     log_psi = random_log_psi(sampler.space)

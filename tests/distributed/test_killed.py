@@ -163,6 +163,7 @@ def test_stopped_by_signals_and_killed(reference, tmp_path_factory):
     assert "signal SIGUSR1; the same command goes on from there" in job.text
 
 
+@pytest.mark.slow  # tests/driver looks at the same in one process
 def test_time_limit(reference, tmp_path_factory):
     job = make_job(tmp_path_factory, "limit", "serial", "--max-time", "1s")
     assert job.run() == TRY_AGAIN, job.text

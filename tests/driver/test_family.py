@@ -238,6 +238,7 @@ class _StopAt(Hook):
         return record["step"] == 3
 
 
+@pytest.mark.slow  # so does tests/distributed
 def test_taken_up_bit_for_bit(tmp_path, five_steps):
     chains().run(5, out=tmp_path, hooks=[_StopAt()], progress=False, save_every=2)
     again = chains()

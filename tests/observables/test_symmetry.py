@@ -72,6 +72,7 @@ def test_monte_carlo():
     assert np.all((found.error[1:] > 0) & (found.error[1:] < 0.1))
 
 
+@pytest.mark.slow
 def test_workers():
     """Two devices: the same weights of irreps."""
     lattice, space = SYSTEMS["chain"]

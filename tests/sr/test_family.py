@@ -146,6 +146,7 @@ def test_numbers_and_words():
     assert n_params == 6 * (4 * 9 + 9 + 2 * 9)  # polynomials of two couplings up to degree two
 
 
+@pytest.mark.slow  # so do runs in tests/distributed
 def test_two_workers_find_the_same():
     one, two = (found("mlp-phase", n) for n in (1, 2))
     for key, direction in two[0].items():
