@@ -16,7 +16,6 @@ from manybody import plot
 from manybody.io import read_log
 from manybody.program import GroundState, Job, build, cli, report
 from manybody.program.reference import exact_energy
-from manybody.program.run import Progress, has_terminal
 
 Config = GroundState
 
@@ -30,15 +29,8 @@ def work(job: Job) -> None:
     exact = exact_energy(config, problem)
     job.say(report.header(config, problem, start, driver, exact))
 
-    driver.run(
-        config.optimisation.steps,
-        out=job.out,
-        hooks=[Progress(job.say), job.stop],
-        progress=has_terminal(),
-        save_every=config.run.save_every,
-    )
+    job.run(driver, config.optimisation.steps)
 
-    job.stop.check(driver)
     state = build.fresh_chains(config, problem, driver.state).sample()
     estimate = state.expect(problem.hamiltonian)
     result = report.result(estimate, problem, state.n_samples, driver.step, exact)

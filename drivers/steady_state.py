@@ -15,7 +15,6 @@ import sys
 from manybody import plot
 from manybody.io import read_log
 from manybody.program import Job, SteadyState, build, cli, evolve, report
-from manybody.program.run import Progress, has_terminal
 
 Config = SteadyState
 
@@ -28,15 +27,8 @@ def work(job: Job) -> None:
     driver = evolve.steady_state(config, problem, start)
     job.say(report.steady_header(config, problem, start, driver))
 
-    driver.run(
-        config.optimisation.steps,
-        out=job.out,
-        hooks=[Progress(job.say), job.stop],
-        progress=has_terminal(),
-        save_every=config.run.save_every,
-    )
+    job.run(driver, config.optimisation.steps)
 
-    job.stop.check(driver)
     exact = evolve.exact_steady(config, problem)
     cost, observed = evolve.at_the_end(config, problem, driver.state)
     found = report.observables(observed, exact)

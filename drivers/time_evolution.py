@@ -19,7 +19,6 @@ import numpy as np
 from manybody import plot
 from manybody.io import read_log
 from manybody.program import Job, TimeEvolution, build, cli, evolve, report
-from manybody.program.run import Progress, has_terminal
 from manybody.state import VariationalState
 
 Config = TimeEvolution
@@ -33,15 +32,8 @@ def work(job: Job) -> None:
     driver = evolve.tdvp(config, problem, start)
     job.say(report.evolution_header(config, problem, start, driver))
 
-    driver.run(
-        config.evolution.times,
-        out=job.out,
-        hooks=[Progress(job.say), job.stop],
-        progress=has_terminal(),
-        save_every=config.run.save_every,
-    )
+    job.run(driver, config.evolution.times)
 
-    job.stop.check(driver)
     exact = evolve.exact_curves(config, problem, start)
     if job.is_root:
         write(job, list(read_log(job.out / "log.jsonl")), exact)
@@ -72,9 +64,7 @@ def prepare(job: Job, state: VariationalState) -> VariationalState:
         return state
     driver = evolve.start_driver(job.config, start, state)
     job.say(f"start: {start.optimisation.steps} steps towards the lowest state of {start.hamiltonian}")
-    hooks = [Progress(job.say), job.stop]
-    driver.run(start.optimisation.steps, out=job.out / "start", hooks=hooks, progress=has_terminal())
-    job.stop.check(driver)
+    job.run(driver, start.optimisation.steps, "start")
     return driver.state
 
 

@@ -10,7 +10,7 @@ import optax
 
 from manybody.driver.descent import Descent, Progress
 from manybody.driver.hooks import Record
-from manybody.driver.parts import first_count, tangent_map
+from manybody.driver.parts import first_count, present, tangent_map
 from manybody.estimator import expect, local_values
 from manybody.operator import CompiledOperator, Operator
 from manybody.parallel import REPLICATED
@@ -43,10 +43,7 @@ class Minimisation(Descent[VariationalState]):
     def state(self) -> VariationalState:
         """The present state, with samples of it (drawn now if need be; the chains of the run do not move on)."""
         progress = self._progress
-        if self._state.params is not progress.params:
-            self._state = self._state.replace(params=progress.params, chains=progress.chains)
-        if self._state.samples is None:
-            self._state = self._state.sample()
+        self._state = present(self._state, progress.params, progress.chains)
         return self._state
 
     def describe(self) -> str:

@@ -180,8 +180,8 @@ def at_the_end(
 def exact_curves(
     config: TimeEvolution, problem: Problem, start: VariationalState
 ) -> dict[str, Float[np.ndarray, "times"]] | None:
-    """Observables at the times of the grid if the same start evolves exactly; None if the space is too large."""
-    if problem.state_space.n_states > LARGEST:
+    """Observables at the times of the grid if the same start evolves exactly; None without any, or in a large space."""
+    if not config.observables or problem.state_space.n_states > LARGEST:
         return None
     imaginary = config.evolution.kind == "imaginary"
     states = exact.evolve(generator(config, problem), start.to_array(), config.evolution.times, imaginary=imaginary)
@@ -189,8 +189,8 @@ def exact_curves(
 
 
 def exact_steady(config: SteadyStateConfig, problem: Problem) -> dict[str, float] | None:
-    """Observables in the exact steady state; None if the space is too large."""
-    if problem.state_space.n_states > LARGEST_STEADY:
+    """Observables in the exact steady state; None without any, or in a large space."""
+    if not config.observables or problem.state_space.n_states > LARGEST_STEADY:
         return None
     rho = exact.steady_state(problem.generator)
     return {name: float(_expectations(x, rho.reshape(1, -1))[0]) for name, x in observables(config, problem).items()}

@@ -72,6 +72,26 @@ class Job:
         if self.is_root:
             (self.out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
+    def run(self, driver: Driver, target: Any, folder: str = ".") -> None:
+        """Let a driver run to its target, as programs do: with its files, what it prints, and signals that stop it.
+
+        Args:
+            driver: what runs.
+            target: a number of steps, or a grid of times.
+            folder: for its files, within the directory.
+
+        Raises:
+            Stopped: if it was asked to stop before.
+        """
+        driver.run(
+            target,
+            out=self.out / folder,
+            hooks=[Progress(self.say), self.stop],
+            progress=has_terminal(),
+            save_every=self.config.run.save_every,
+        )
+        self.stop.check(driver)
+
 
 class Progress(Hook):
     """Says where a run begins; where there is no terminal for a progress bar, also a line now and then."""
