@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variational many-body quantum physics with JAX."""
+"""Variational many-body quantum physics with JAX.
 
+Packages are loaded when they are first asked for, so that a program waits for those only that it uses.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 if os.environ.get("MANYBODY_X64", "1") != "0":
     jax.config.update("jax_enable_x64", True)
 
-from manybody import (  # 64-bit mode is set first
-    ansatz,
-    driver,
-    exact,
-    hamiltonian,
-    hilbert,
-    io,
-    lattice,
-    observables,
-    operator,
-    parallel,
-    sampler,
-    sr,
-    stats,
-    symmetry,
-)
-from manybody.state import VariationalState
+if TYPE_CHECKING:
+    from manybody import (
+        ansatz,
+        driver,
+        exact,
+        hamiltonian,
+        hilbert,
+        io,
+        lattice,
+        observables,
+        operator,
+        parallel,
+        plot,
+        sampler,
+        sr,
+        stats,
+        symmetry,
+    )
+    from manybody.state import VariationalState
 
 __all__ = [
     "VariationalState",
@@ -38,8 +45,21 @@ __all__ = [
     "observables",
     "operator",
     "parallel",
+    "plot",
     "sampler",
     "sr",
     "stats",
     "symmetry",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "VariationalState":
+        return importlib.import_module("manybody.state").VariationalState
+    if name in __all__:
+        return importlib.import_module(f"manybody.{name}")
+    raise AttributeError(f"module 'manybody' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

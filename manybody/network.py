@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import abc
 import fnmatch
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import flax.linen as nn
 import jax
 import numpy as np
-from flax import nnx
 
 from manybody import _checks
+from manybody._lazy import nnx
 from manybody._precision import widen
 from manybody._struct import dataclass as pytree
 from manybody._struct import static
@@ -305,6 +306,11 @@ def _beginnings(name: str) -> list[str]:
     return ["/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
+def is_nnx(ansatz: Any) -> TypeGuard[nnx.Module]:
+    """Whether it is a flax.nnx module; before flax.nnx is loaded there is none."""
+    return "flax.nnx" in sys.modules and isinstance(ansatz, nnx.Module)
+
+
 def has_methods(module: Any, names: tuple[str, ...]) -> bool:
     """Whether an object has all of these methods (`INCREMENTAL`, `AUTOREGRESSIVE`)."""
     return all(callable(getattr(module, name, None)) for name in names)
@@ -327,7 +333,7 @@ def as_network(ansatz: Any) -> Network:
         return ansatz
     if isinstance(ansatz, nn.Module):
         return LinenNetwork(ansatz)
-    if isinstance(ansatz, nnx.Module):
+    if is_nnx(ansatz):
         graph, *values = nnx.split(ansatz, nnx.Param, ...)  # parameters, and what else it holds
         return NnxNetwork(graph, _ByIdentity(tuple(values)))
     if isinstance(ansatz, tuple) and len(ansatz) == 2 and all(map(callable, ansatz)):

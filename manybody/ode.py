@@ -9,6 +9,7 @@ evaluation to the next, such as the state of Markov chains.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -17,12 +18,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.integrate
+import scipy
 
 from manybody import _checks
 from manybody._types import PyTree
 
-__all__ = ["TABLEAUX", "Field", "Integrator", "Slope", "Step", "StepTooSmall", "Tableau", "solve"]
+__all__ = ["METHODS", "Field", "Integrator", "Slope", "Step", "StepTooSmall", "Tableau", "solve", "tableau_of"]
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 """A step is chosen for an error of this power of the tolerance, and changes by these factors at most."""
@@ -93,7 +94,7 @@ def _embedded(method: Any, error: np.ndarray, coarse: np.ndarray | None = None) 
     return Tableau(rows, weights, method.order, *(None if e is None else tuple(e.tolist()) for e in (error, coarse)))
 
 
-TABLEAUX = {
+FIXED = {
     "euler": Tableau(((0.0,),), (1.0,), 1),
     "heun": Tableau(((0.0, 0.0), (1.0, 0.0)), (0.5, 0.5), 2),
     "rk4": Tableau(
@@ -101,12 +102,24 @@ TABLEAUX = {
         (1 / 6, 1 / 3, 1 / 3, 1 / 6),
         4,
     ),
-    "rk23": _embedded(scipy.integrate.RK23, scipy.integrate.RK23.E),
-    "rk45": _embedded(scipy.integrate.RK45, scipy.integrate.RK45.E),
-    "dop853": _embedded(scipy.integrate.DOP853, scipy.integrate.DOP853.E5, scipy.integrate.DOP853.E3),
 }
-"""Euler, Heun and Kutta (order 4), and, with the coefficients of SciPy, the pairs of Bogacki and Shampine
-(orders 3 and 2) and of Dormand and Prince (5 and 4), and their method of order 8 with errors of orders 5 and 3."""
+"""Euler, Heun and Kutta (order 4)."""
+
+EMBEDDED = {"rk23": ("RK23", "E"), "rk45": ("RK45", "E"), "dop853": ("DOP853", "E5", "E3")}
+"""Where SciPy has the coefficients and those of the error: the pairs of Bogacki and Shampine (orders 3 and 2) and of
+Dormand and Prince (5 and 4), and their method of order 8 with errors of orders 5 and 3."""
+
+METHODS = (*FIXED, *EMBEDDED)
+
+
+@functools.cache
+def tableau_of(method: str) -> Tableau:
+    """The coefficients of one of `METHODS`."""
+    if method in FIXED:
+        return FIXED[method]
+    name, *errors = EMBEDDED[method]
+    found = getattr(scipy.integrate, name)
+    return _embedded(found, *(getattr(found, error) for error in errors))
 
 
 class StepTooSmall(RuntimeError):
@@ -174,7 +187,7 @@ class Integrator:
     max_dt: float = math.inf
 
     def __post_init__(self) -> None:
-        _checks.choice(self.method, tuple(TABLEAUX), "method")
+        _checks.choice(self.method, METHODS, "method")
         for name in ("dt", "min_dt", "max_dt"):
             _checks.positive(getattr(self, name), name)
         if self.tolerance is not None:
@@ -185,7 +198,7 @@ class Integrator:
     @property
     def tableau(self) -> Tableau:
         """The coefficients."""
-        return TABLEAUX[self.method]
+        return tableau_of(self.method)
 
     def step(self, field: Field, t: float, y: PyTree, first: Slope, dt: float, t_end: float) -> Step:
         """One step, not beyond `t_end`.

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks, parallel, transfer
+from manybody._compile import ONCE
 from manybody._precision import count_real
-from manybody._types import Array, Inexact, Int8, PyTree
+from manybody._types import Array, Inexact, Int8, PRNGKey, PyTree
 from manybody.estimator import (
     buffer_size,
     count_rows,
@@ -95,9 +96,7 @@ class VariationalState:
         draws = sampler.n_draws(n_samples, comm)
         chunk_size = None if chunk_size is None else _checks.integer(chunk_size, "chunk_size", minimum=1)
         key = jax.random.key(_checks.integer(seed, "seed")) if not isinstance(seed, jax.Array) else seed
-        key_params, key_chains = jax.random.split(key)
-        example = sampler.space.random_state(key_params, 2)
-        fresh, constants = _initialising(network)(key_params, example)
+        key_chains, example, fresh, constants = _beginning(network, sampler.space)(key)
         if params is not None:
             _check_params(params, fresh)
             fresh = params
@@ -457,13 +456,18 @@ def _check_output(network: Network, params: PyTree, constants: PyTree, example: 
 
 
 @functools.lru_cache(maxsize=64)
-def _initialising(network: Network) -> Callable:
-    return jax.jit(network.init)
+def _beginning(network: Network, space: DiscreteSpace) -> Callable:
+    def run(key: PRNGKey) -> tuple[Array, Array, PyTree, PyTree]:
+        key_params, key_chains = jax.random.split(key)
+        example = space.random_state(key_params, 2)
+        return key_chains, example, *network.init(key_params, example)
+
+    return jax.jit(run, compiler_options=ONCE)
 
 
 @functools.lru_cache(maxsize=64)
 def _start(comm: Comm, sampler: Sampler) -> Callable:
-    return comm.spmd(lambda key: sampler.init(comm, key), (REPLICATED,), sampler.state_spec)
+    return comm.spmd(lambda key: sampler.init(comm, key), (REPLICATED,), sampler.state_spec, compiler_options=ONCE)
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,11 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from manybody import _checks
+from manybody._lazy import nnx
 from manybody._types import Array, Float, Inexact, Int8, PyTree
-from manybody.network import as_network
+from manybody.network import as_network, is_nnx
 
 Bound = float | tuple[float, ...]
 """A number if there is one coupling, otherwise one number for each."""
@@ -70,7 +70,7 @@ class Conditioned(nn.Module):
     degree: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.ansatz, nn.Module | nnx.Module):
+        if not (isinstance(self.ansatz, nn.Module) or is_nnx(self.ansatz)):
             raise TypeError(_checks.requirement("ansatz", "be a flax.linen or flax.nnx module", repr(self.ansatz)))
         _checks.integer(self.degree, "degree", minimum=0)
         for name, bound in zip(("lower", "upper"), check_box(self.lower, self.upper), strict=True):
@@ -82,7 +82,7 @@ class Conditioned(nn.Module):
         self, sigma: Int8[Array, "*batch sites"], couplings: Float[Array, "..."] | float
     ) -> Inexact[Array, "*batch"]:
         """Log psi of configurations, all at the same couplings (a number, or one for each coupling)."""
-        if isinstance(self.ansatz, nnx.Module):
+        if not isinstance(self.ansatz, nn.Module):
             return self._of_nnx(sigma, couplings)
         run = nn.map_variables(
             lambda ansatz, sigma: ansatz(sigma),

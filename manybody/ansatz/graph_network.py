@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-import networkx as nx
 import numpy as np
 
 from manybody import _checks
+from manybody._lazy import networkx as nx
 from manybody._struct import read_only
 from manybody._types import Array, Inexact, Int8
 from manybody.ansatz._heads import Head, check_output, reim_gelu

@@ -11,9 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from manybody import _checks
+from manybody._lazy import nnx
 from manybody._types import Array, Inexact, Int8
 from manybody.ansatz._orbit import (
     as_sector,
@@ -26,7 +26,7 @@ from manybody.ansatz._orbit import (
     tables,
 )
 from manybody.hilbert import DiscreteSpace
-from manybody.network import as_network
+from manybody.network import as_network, is_nnx
 from manybody.parallel.chunk import map_rows
 from manybody.symmetry import PermutationGroup, Sector, action_on
 
@@ -86,7 +86,7 @@ class Symmetrised(nn.Module):
     chunk_size: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.ansatz, nn.Module | nnx.Module):
+        if not (isinstance(self.ansatz, nn.Module) or is_nnx(self.ansatz)):
             raise TypeError(_checks.requirement("ansatz", "be a flax.linen or flax.nnx module", repr(self.ansatz)))
         _checks.require_type(self.sector, (Sector, PermutationGroup), "sector")
         if self.cosets is not None:
@@ -117,7 +117,7 @@ class Symmetrised(nn.Module):
 
     def _phi(self, sigma: Array) -> Callable[[Array], Any]:
         """Log phi as a plain function, whose parameters are those of this module."""
-        if isinstance(self.ansatz, nnx.Module):
+        if not isinstance(self.ansatz, nn.Module):
             network = as_network(self.ansatz)
             first, constants = network.init(jax.random.key(0), sigma)  # which such a module is born with
             return functools.partial(network.log_psi, self.param("ansatz", lambda _: first), constants)

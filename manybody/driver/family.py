@@ -16,6 +16,7 @@ import optax
 from numpy.typing import ArrayLike
 
 from manybody import _checks
+from manybody._compile import ONCE
 from manybody._types import Array, PRNGKey, PyTree
 from manybody.ansatz import Conditioned
 from manybody.driver.base import check_hamiltonian
@@ -223,7 +224,8 @@ class FamilyVMC(Descent[Family]):
             one = functools.partial(count_from_examples, state)
             return jnp.max(jax.vmap(one, (self._axes, 0))(chains, operator))
 
-        run = comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
+        layout = (state.sampler.state_spec, REPLICATED)
+        run = comm.spmd(count, layout, REPLICATED, compiler_options=ONCE)
         return math.ceil(run(self._progress.chains, self._operator.operator))
 
     @property
@@ -283,7 +285,8 @@ def _new_chains(state: VariationalState, key: PRNGKey, n_points: int, axes: PyTr
     """Chains of all couplings, side by side: the axis of the workers stays the first."""
     sampler, comm = state.sampler, state.comm
     init = jax.vmap(lambda key: sampler.init(comm, key), out_axes=axes)
-    return comm.spmd(init, (REPLICATED,), sampler.state_spec)(comm.replicate(jax.random.split(key, n_points)))
+    run = comm.spmd(init, (REPLICATED,), sampler.state_spec, compiler_options=ONCE)
+    return run(comm.replicate(jax.random.split(key, n_points)))
 
 
 def _summarised(info: dict[str, Array]) -> dict[str, Array]:

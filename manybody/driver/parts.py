@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import math
 
+from manybody._compile import ONCE
 from manybody._types import Array, Float, PyTree
 from manybody.estimator import count_rows
 from manybody.operator import CompiledOperator
@@ -43,5 +44,6 @@ def count_from_examples(state: VariationalState, chains: PyTree, operator: Compi
 def first_count(state: VariationalState, chains: PyTree, operator: CompiledOperator) -> int:
     """About how many connections a worker's samples have, before there are any."""
     count = functools.partial(count_from_examples, state)
-    run = state.comm.spmd(count, (state.sampler.state_spec, REPLICATED), REPLICATED)
+    layout = (state.sampler.state_spec, REPLICATED)
+    run = state.comm.spmd(count, layout, REPLICATED, compiler_options=ONCE)
     return math.ceil(run(chains, operator))

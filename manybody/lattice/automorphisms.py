@@ -7,10 +7,10 @@ import itertools
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-import networkx as nx
 import numpy as np
 
 from manybody import _checks
+from manybody._lazy import networkx as nx
 from manybody.symmetry import PermutationGroup
 
 KIND_RULES = ("permute", "fix", "ignore")

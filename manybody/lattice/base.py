@@ -7,12 +7,12 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Complex
 from numpy.typing import ArrayLike
 
 from manybody import _checks
+from manybody._lazy import networkx as nx
 from manybody._struct import read_only
 from manybody._types import Float, Int
 from manybody.lattice import automorphisms, colouring, plaquettes

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import itertools
 
-import networkx as nx
 import numpy as np
+
+from manybody._lazy import networkx as nx
 
 
 def two_colours(n_sites: int, pairs: np.ndarray) -> tuple[np.ndarray, tuple[int, int] | None]:

@@ -7,13 +7,13 @@ import numbers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import networkx as nx
 import numpy as np
-import scipy.spatial
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from manybody import _checks
+from manybody._lazy import networkx as nx
 from manybody.lattice import picture
 from manybody.lattice.base import AbstractLattice
 from manybody.lattice.cluster import TOLERANCE, shortest

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import networkx as nx
 import numpy as np
 
 from manybody import _checks
+from manybody._lazy import networkx as nx
 from manybody._struct import read_only
 from manybody._types import Float
 from manybody.lattice._arrays import real_matrix, tuples

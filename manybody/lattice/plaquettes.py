@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import scipy.spatial
+import scipy
 
 from manybody import _checks
 from manybody._struct import read_only

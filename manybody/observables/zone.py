@@ -13,7 +13,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
-import scipy.spatial
+import scipy
 
 from manybody import _checks
 from manybody._types import Float

@@ -7,7 +7,7 @@ import abc
 
 import jax
 import numpy as np
-import scipy.sparse
+import scipy
 
 from manybody._types import Array, Inexact, Int8
 from manybody.hilbert import DiscreteSpace

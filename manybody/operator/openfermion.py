@@ -16,7 +16,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-import scipy.special
+import scipy
 
 from manybody import _checks
 from manybody.hilbert import Constrained, DiscreteSpace, Fermion, Fock

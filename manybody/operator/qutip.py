@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy
 
 from manybody import _checks
 from manybody.hilbert import DiscreteSpace, Doubled

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import scipy.sparse
+import scipy
 
 from manybody import _checks
 from manybody.hilbert import DiscreteSpace

@@ -45,7 +45,8 @@ class Exchange(Move):
         return self._propose_pair(key, sigma, space)
 
     def _propose_pair(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
-        key_pair, key_levels = jax.random.split(key)
+        two_level = all(d == 2 for d in space.local_dimensions)  # then there is but one other way: nothing to draw
+        key_pair, key_levels = (key, None) if two_level else jax.random.split(key)
         pairs = jnp.asarray(pairs_in(self.pairs, space), jnp.int32)
         levels = jnp.asarray(space.to_levels(sigma))
         ways = _ways(levels, pairs, space)  # (pairs,)
@@ -53,7 +54,7 @@ class Exchange(Move):
         sites = pairs[pair]
         old = levels[sites]
         total, first, last = _range_of_first(old, sites, space)
-        other = first + uniform_index(key_levels, jnp.maximum(last - first, 1))
+        other = first + (0 if two_level else uniform_index(key_levels, jnp.maximum(last - first, 1)))
         level = jnp.where(other >= old[0], jnp.minimum(other + 1, last), other)  # skips the present one
         new = jnp.stack([level, total - level])
         possible = n_active > 0

@@ -66,14 +66,14 @@ def _leaves(space: DiscreteSpace, n_flips: int) -> str | None:
 
 
 def _change_sites(key: Array, sigma: Array, space: DiscreteSpace, n_flips: int) -> Proposal:
-    key_sites, key_levels = jax.random.split(key)
-    sites = _distinct_sites(key_sites, space.size, n_flips)
-    old = levels_at(space, sigma, sites)
-    if all(d == 2 for d in space.local_dimensions):
-        new = 1 - old
+    if all(d == 2 for d in space.local_dimensions):  # there is but one other value: nothing to draw
+        sites = _distinct_sites(key, space.size, n_flips)
+        new = 1 - levels_at(space, sigma, sites)
     else:
+        key_sites, key_levels = jax.random.split(key)
+        sites = _distinct_sites(key_sites, space.size, n_flips)
         dimensions = jnp.asarray(space.local_dimensions, jnp.int32)[sites]
-        new = jax.vmap(other_level)(jax.random.split(key_levels, n_flips), old, dimensions)
+        new = jax.vmap(other_level)(jax.random.split(key_levels, n_flips), levels_at(space, sigma, sites), dimensions)
     return sites, values_at(space, sites, new), jnp.zeros(())
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from manybody._compile import ONCE
 from manybody._types import Array, Float, Int, Int8, PRNGKey
 from manybody.hilbert import DiscreteSpace
 from manybody.sampler.law import Law, obstruction_by_laws
@@ -94,7 +95,7 @@ def _try_out(move: Move, space: DiscreteSpace) -> str | None:
         sites, values, _ = move.propose(key, sigma, space)
         return sigma.at[sites].set(values)
 
-    reached = np.asarray(jax.jit(jax.vmap(jax.vmap(one, (0, None))))(keys, start))
+    reached = np.asarray(jax.jit(jax.vmap(jax.vmap(one, (0, None))), compiler_options=ONCE)(keys, start))
     legal = np.asarray(space.contains(reached))
     if not space.has_only_sectors:
         reached = np.where(legal[..., None], reached, np.asarray(start)[:, None])

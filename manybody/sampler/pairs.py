@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import networkx as nx
 import numpy as np
 
 from manybody import _checks
+from manybody._lazy import networkx as nx
 from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
 from manybody.sampler.law import Law

@@ -9,9 +9,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
+import scipy
 from numpy.typing import ArrayLike
-from scipy.sparse.csgraph import connected_components
 
 from manybody import _checks
 from manybody._struct import read_only
@@ -108,7 +107,9 @@ class FiniteGroup(abc.ABC):
         g = self.generators[:, None]
         conjugate = self.multiply(self.multiply(g, every), self.inverse[g])  # (generators, order)
         links = (np.ones(conjugate.size, bool), (np.tile(every, len(g)), conjugate.ravel()))
-        _, label = connected_components(scipy.sparse.coo_array(links, shape=2 * (self.order,)), directed=False)
+        _, label = scipy.sparse.csgraph.connected_components(
+            scipy.sparse.coo_array(links, shape=2 * (self.order,)), directed=False
+        )
         _, first, of, sizes = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
         rank = np.argsort(first)
         return Classes(read_only(np.argsort(rank)[of]), read_only(first[rank]), read_only(sizes[rank]))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
+from manybody._compile import ONCE
 from manybody._types import Array, Float, Int
 from manybody.hilbert import DiscreteSpace
 from manybody.sampler import Move
@@ -130,7 +131,7 @@ def _proposals(move: Move, space: DiscreteSpace) -> Callable:
         return sites, sigma.at[sites].set(values), log_q_ratio
 
     # It runs once: a quick compilation is better than a quick program.
-    return jax.jit(jax.vmap(jax.vmap(one, (0, None))), compiler_options={"xla_backend_optimization_level": 0})
+    return jax.jit(jax.vmap(jax.vmap(one, (0, None))), compiler_options=ONCE)
 
 
 def _hold(good: np.ndarray, what: str, start: np.ndarray, proposed: np.ndarray) -> None:
