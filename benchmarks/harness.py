@@ -129,16 +129,35 @@ def alternate(workers, method, rounds, *, warm_up=1, before=lambda: None, **argu
     Returns:
         Dictionary name -> list of replies, one per round.
     """
-    names = list(workers)
-    replies = {name: [] for name in names}
+
+    def turn(worker):
+        before()
+        return worker.call(method, **arguments)
+
+    return in_turn(turn, workers, rounds, warm_up=warm_up)
+
+
+def in_turn(turn, ways, rounds, *, warm_up=1):
+    """What a function returns for each of several things, round after round; another one begins each round.
+
+    Args:
+        turn: the function.
+        ways: dictionary name -> its argument.
+        rounds: rounds that count.
+        warm_up: rounds before them that do not.
+
+    Returns:
+        Dictionary name -> list of results, one per round.
+    """
+    names = list(ways)
+    results = {name: [] for name in names}
     for number in range(-warm_up, rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            before()
-            reply = workers[name].call(method, **arguments)
+            result = turn(ways[name])
             if number >= 0:
-                replies[name].append(reply)
-    return replies
+                results[name].append(result)
+    return results
 
 
 def answers(workers, folder):

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long one waits for the first step: imports, and from the start of a process to the end of its first step.
+
+    python benchmarks/start.py --netket-python peers/bin/python --out benchmarks/out/start.json
+
+Each turn is a process of its own; the tools alternate. The problems are those of `vs_netket.py` and `networks.py`,
+where the tools are shown to compute the same numbers. The report goes to stdout as JSON, a table to stderr. See
+README.md.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+
+import harness
+import networks
+import optimisations
+
+IMPORTS = {
+    "manybody": ["manybody"],
+    "jax, flax, optax": ["jax", "flax", "optax"],
+}
+"""What is imported; the second is what a step needs."""
+
+PROBLEMS = {
+    "tfim": {"sites": 64, "alpha": 1, "samples": 1024, "precision": "f64"},
+    "j1j2": {"extent": 6, "network": "resnet", "size": networks.NETS["resnet"], "samples": 512, "precision": "f32"},
+}
+THEIRS = {"tfim": {"on_the_fly": None}, "j1j2": networks.THEIRS["netket_default"][1]}
+"""What NetKet's workers are given in addition: its defaults."""
+
+CACHE = {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+"""Variables next to JAX_COMPILATION_CACHE_DIR: without the second only what took a second is kept."""
+
+
+def main():
+    args = arguments()
+    report = {"benchmark": "start", "arguments": sys.argv[1:], "machine": harness.machine()}
+    if "imports" in args.parts:
+        report["imports"] = compare_imports(args)
+        show(report["imports"], "jax, flax, optax")
+    for name in PROBLEMS if "steps" in args.parts else ():
+        report[name] = compare_steps(name, args)
+        show(report[name], optimisations.OURS)
+    harness.write(report, args.out)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--netket-python", help="interpreter of an environment with NetKet; left out: ours only")
+    parser.add_argument("--python", default=sys.executable, help="interpreter with what manybody needs (this one)")
+    parser.add_argument("--parts", nargs="+", choices=["imports", "steps"], default=["imports", "steps"])
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each kind that count")
+    parser.add_argument("--platform", default="cpu", help="JAX_PLATFORMS of all workers")
+    parser.add_argument("--out", help="file for the report")
+    return parser.parse_args()
+
+
+def compare_imports(args):
+    """Times of imports: an entry of the report. The round that does not count reads files into memory."""
+
+    def turn(modules):
+        variables = optimisations.environment(args.platform)
+        with harness.Worker(
+            "imports", args.python, optimisations.WORKERS / "imports.py", {"modules": modules}, environment=variables
+        ) as worker:
+            marks = worker.started["result"]["marks_s"]
+        return {"import": marks["import"] - marks["interpreter"]}
+
+    return report_of(harness.in_turn(turn, IMPORTS, args.rounds), "import", "jax, flax, optax")
+
+
+def compare_steps(name, args):
+    """Times to the end of a first step: an entry of the report."""
+    with tempfile.TemporaryDirectory() as cache:
+        ways = steps_of(name, cache, args)
+        turns = harness.in_turn(lambda way: first_step(name, args.platform, *way), ways, args.rounds)
+    return PROBLEMS[name] | report_of(turns, "first step", optimisations.OURS)
+
+
+def steps_of(name, cache, args):
+    """Name -> interpreter, workload, options and variables; the round that does not count fills the folder `cache`."""
+    cold = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    warm = CACHE | {"JAX_COMPILATION_CACHE_DIR": cache}
+    ours = args.python, f"manybody_{name}.py", PROBLEMS[name]
+    ways = {optimisations.OURS: (*ours, cold), "manybody, cached": (*ours, warm)}
+    if args.netket_python:
+        theirs = args.netket_python, f"netket_{name}.py", PROBLEMS[name] | THEIRS[name]
+        warm = CACHE | {"JAX_COMPILATION_CACHE_DIR": f"{cache}/netket"}
+        ways |= {"netket": (*theirs, cold), "netket, cached": (*theirs, warm)}
+    return ways
+
+
+def first_step(problem, platform, python, workload, options, variables):
+    """Seconds from the start of a process to the end of each part of what it does until its first step is made."""
+    variables = optimisations.environment(platform) | variables
+    with harness.Worker(problem, python, optimisations.WORKERS / workload, options, environment=variables) as worker:
+        first = optimisations.first_step(worker)
+    return {**first["marks_s"], "first step": first["time_to_first_step_s"], "peak_rss_mb": first["peak_rss_mb"]}
+
+
+def report_of(turns, what, reference):
+    """Medians of all that was found, every time of `what`, and its ratios to the reference's of the same round."""
+    tools = {
+        name: {key: statistics.median(result[key] for result in results) for key in results[0]}
+        | {"times_s": [result[what] for result in results]}
+        for name, results in turns.items()
+    }
+    pairs = {name: zip(tool["times_s"], tools[reference]["times_s"], strict=True) for name, tool in tools.items()}
+    ratios = {name: [time / of_reference for time, of_reference in pair] for name, pair in pairs.items()}
+    times = {
+        name: {"median": statistics.median(found), "lowest": min(found), "highest": max(found)}
+        for name, found in ratios.items()
+        if name != reference
+    }
+    return {"tools": tools, f"times_of_{reference}": times}
+
+
+def show(entry, reference):
+    harness.say(f"\nseconds since the start of the process, medians; times those of {reference}")
+    for name, tool in entry["tools"].items():
+        parts = "".join(f"  {key} {value:.2f}" for key, value in tool.items() if key != "times_s")
+        gain = entry[f"times_of_{reference}"].get(name)
+        harness.say(f"{name:20}{parts}" + (f"  x{gain['median']:.2f}" if gain else ""))
+
+
+if __name__ == "__main__":
+    main()
