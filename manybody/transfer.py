@@ -106,12 +106,14 @@ def on_space(sampler: Sampler, space: DiscreteSpace, old: AbstractLattice, new: 
     """The same sampler on another lattice: moves along its bonds instead of those of the old one.
 
     Raises:
-        ValueError: if the moves know sites that are not the bonds of the old lattice.
+        ValueError: if the moves know sites that are not the bonds of the old lattice, or chains have a fixed start or
+            a surrogate.
     """
     if not isinstance(sampler, Metropolis):
         return dataclasses.replace(sampler, space=space)  # type: ignore[type-var]
     given = "Give `sampler`."
     _checks.require(sampler.initial is None, "sampler", "start its chains anywhere", "configurations", given)
+    _checks.require(sampler.surrogate is None, "sampler", "have no surrogate", "one for the old space", given)
     sweep = None if sampler.sweep_size == sampler.space.size else sampler.sweep_size
     return Metropolis(space, _on_bonds(sampler.move, old, new), sampler.n_chains, sweep, sampler.n_burn_in)
 

@@ -19,7 +19,7 @@ from manybody.driver import VMC
 from manybody.exact import ground_state
 from manybody.hilbert import Constrained, Fermion, Fock, Qubit, Spin
 from manybody.lattice import Lattice, chain, kagome, square, triangular
-from manybody.sampler import Exact, Exchange, Hop, LocalFlip, Metropolis
+from manybody.sampler import Exact, Exchange, Hop, LocalFlip, Metropolis, Surrogate
 from manybody.sr import SR
 from manybody.symmetry import Action, Sector
 
@@ -152,6 +152,8 @@ def test_of_a_frozen_state():
 SMALL = state(Bonds(chain(4)), Spin(4))
 FLIPS = VariationalState(Bonds(chain(4)), Metropolis(Spin(4), LocalFlip(), n_chains=2, initial=[1, 1, 1, 1]), 4)
 PAIRS = VariationalState(Bonds(chain(4)), Metropolis(Spin(4, total_sz=0), Exchange([(0, 2), (1, 2), (2, 3)]), 2), 4)
+GUIDE = Surrogate(PAIRS.network.bind(PAIRS.params, PAIRS.constants))
+GUIDED = VariationalState(Bonds(chain(4)), Metropolis(Spin(4), LocalFlip(), n_chains=2, surrogate=GUIDE), 4)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,7 @@ PAIRS = VariationalState(Bonds(chain(4)), Metropolis(Spin(4, total_sz=0), Exchan
             "`group` must be of isometries of a lattice.* Give `ansatz`, made for Lattice",
         ),
         (lambda: FLIPS.transfer(chain(6)), ValueError, "`sampler` must start its chains anywhere"),
+        (lambda: GUIDED.transfer(chain(6)), ValueError, "`sampler` must have no surrogate.* Give `sampler`"),
         (lambda: PAIRS.transfer(chain(6)), ValueError, "`sampler` must make moves along the bonds of the lattice"),
         (
             lambda: state((lambda k, s: {}, lambda p, s: s.sum(-1).astype(float)), Spin(4)).transfer(

@@ -14,6 +14,7 @@ from manybody.sampler.law import Law
 from manybody.sampler.metropolis import Metropolis
 from manybody.sampler.mixture import Mixture
 from manybody.sampler.move import Move, uniform_index
+from manybody.sampler.surrogate import Surrogate
 
 __all__ = [
     "Counted",
@@ -31,5 +32,6 @@ __all__ = [
     "MultiFlip",
     "Sampler",
     "Samples",
+    "Surrogate",
     "uniform_index",
 ]

@@ -18,6 +18,13 @@ from manybody.hilbert import DiscreteSpace
 from manybody.parallel import REPLICATED, SHARD, Comm
 from manybody.sampler.base import Sampler, Samples
 from manybody.sampler.move import Move
+from manybody.sampler.surrogate import Surrogate
+
+Walk = tuple[Array, PyTree, Array, Array]
+"""Configurations, their cache and log psi, and how often each kind of move was proposed and accepted (2, kinds)."""
+Judged = tuple[Array, Array]
+"""What is known with a surrogate besides its walk: log psi, and the evaluations of psi, the end points among them that
+were new configurations, and those that were accepted (3,)."""
 
 
 @dataclass
@@ -47,12 +54,19 @@ class Metropolis(Sampler):
         n_burn_in: sweeps that new chains make before their first draw.
         initial: where new chains start: configurations (n_chains, sites) or (sites,), or a function
             (key, n) -> (n, sites); by default random states of the space.
+        surrogate: a cheap wave function that is followed between evaluations of the one that is sampled.
 
     The cache of partial results is made from scratch before every draw, so rounding errors of the updates do not
     build up; how far they had drifted (largest difference in log psi) is in the information returned.
 
+    With a surrogate, "acceptance" and "cache_drift" are those of its steps. "full_acceptance" is the part of the new
+    configurations at their ends that is accepted, and "evaluations_per_move" the number of evaluations of psi for each
+    that is.
+
     Raises:
-        ValueError: if the move leaves the space or cannot connect it, with the reason; or a number is out of range.
+        TypeError: if an argument is of the wrong type.
+        ValueError: if the move leaves the space or cannot connect it, with the reason; a number is out of range; or the
+            surrogate is no wave function on the space.
     """
 
     kind = "chain"
@@ -65,6 +79,7 @@ class Metropolis(Sampler):
         sweep_size: int | None = None,
         n_burn_in: int = 10,
         initial: Any = None,
+        surrogate: Surrogate | None = None,
     ) -> None:
         _checks.require_type(space, DiscreteSpace, "space")
         _checks.require_type(move, Move, "move")
@@ -76,9 +91,14 @@ class Metropolis(Sampler):
         self.sweep_size = _checks.integer(space.size if sweep_size is None else sweep_size, "sweep_size", minimum=1)
         self.n_burn_in = _checks.integer(n_burn_in, "n_burn_in", minimum=0)
         self.initial = _checked_initial(initial, space, self.n_chains)
+        self.surrogate = surrogate
+        if surrogate is not None:
+            _checks.require_type(surrogate, Surrogate, "surrogate", "Wrap an amplitude: Surrogate(amplitude).")
+            surrogate.check(space)
 
     def _identity(self) -> tuple:
-        return (self.space, self.move, self.n_chains, self.sweep_size, self.n_burn_in, self.initial)
+        numbers = (self.n_chains, self.sweep_size, self.n_burn_in)
+        return (self.space, self.move, *numbers, self.initial, self.surrogate)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Metropolis) and self._identity() == other._identity()
@@ -89,7 +109,8 @@ class Metropolis(Sampler):
     def __repr__(self) -> str:
         start = "" if self.initial is None else f", initial={self.initial}"
         numbers = f"n_chains={self.n_chains}, sweep_size={self.sweep_size}, n_burn_in={self.n_burn_in}"
-        return f"Metropolis({self.space}, {self.move}, {numbers}{start})"
+        guide = "" if self.surrogate is None else f", surrogate={self.surrogate}"
+        return f"Metropolis({self.space}, {self.move}, {numbers}{start}{guide})"
 
     def n_local(self, comm: Comm) -> int:
         return comm.local_count(self.n_chains, "n_chains")
@@ -105,6 +126,10 @@ class Metropolis(Sampler):
             n % self.n_chains == 0, "n_samples", f"be a multiple of n_chains ({self.n_chains})", n, f"Nearest: {near}."
         )
         return n // self.n_chains
+
+    def check_amplitude(self, amplitude: Amplitude) -> None:
+        if self.surrogate is not None:
+            self.surrogate.check_covers(amplitude, self.space)
 
     def init(self, comm: Comm, key: PRNGKey) -> ChainState:
         n_local = self.n_local(comm)
@@ -134,35 +159,64 @@ class Metropolis(Sampler):
     ) -> tuple[ChainState, Samples, dict[str, Array]]:
         n_local = state.sigma.shape[0]
         key_now, key_next = jax.random.split(state.key)
-        step = self._step(amplitude, comm.chain_keys(key_now, n_local))
-        n_kinds = len(self.move.names)
+        guide = amplitude if self.surrogate is None else comm.pvary(self.surrogate.amplitude)
+        advance = self._advance(comm, amplitude, guide, key_now, n_local)
 
         def draw(carry: PyTree, number: Array) -> tuple[PyTree, PyTree]:
-            start, *walk = carry
+            start, walk, judged = carry
             sweeps = 1 + jnp.where(number == 0, state.owed, 0)
             stop = start + sweeps * self.sweep_size
             from_zero = jnp.isneginf(walk[2].real)  # log psi cannot be followed from there
-            sigma, _, log_psi, counts = jax.lax.fori_loop(start, stop, step, tuple(walk))
-            cache, fresh = amplitude.init_cache(sigma), amplitude.log_psi(sigma)
-            drift = jnp.max(jnp.where(from_zero, 0.0, jnp.abs((fresh - log_psi).real)))
-            return (stop, sigma, *comm.pvary((cache, fresh, counts))), (sigma, fresh, drift)
+            (sigma, _, followed, counts), judged = advance(start, stop, walk, judged)
+            cache, fresh = guide.init_cache(sigma), guide.log_psi(sigma)
+            drift = jnp.max(jnp.where(from_zero, 0.0, jnp.abs((fresh - followed).real)))
+            log_psi = fresh if judged is None else judged[0]
+            return (stop, (sigma, *comm.pvary((cache, fresh, counts))), judged), (sigma, log_psi, drift)
 
-        walk = (
-            state.sigma,
-            *comm.pvary((amplitude.init_cache(state.sigma), amplitude.log_psi(state.sigma), jnp.zeros((2, n_kinds)))),
-        )
-        carry, (sigma, log_psi, drift) = jax.lax.scan(draw, (jnp.int32(0), *walk), jnp.arange(n_draws))
-        proposed, accepted = comm.psum(carry[-1])
+        counts = jnp.zeros((2, len(self.move.names)))
+        walk = (state.sigma, *comm.pvary((guide.init_cache(state.sigma), guide.log_psi(state.sigma), counts)))
+        judged = None if self.surrogate is None else comm.pvary((amplitude.log_psi(state.sigma), jnp.zeros(3)))
+        carry, (sigma, log_psi, drift) = jax.lax.scan(draw, (jnp.int32(0), walk, judged), jnp.arange(n_draws))
+        _, walk, judged = carry
         weight = comm.pvary(jnp.full((n_local, n_draws), 1.0 / (self.n_chains * n_draws)))
         samples = Samples(jnp.swapaxes(sigma, 0, 1), log_psi.T, weight, "chain")  # (chains, draws, ...)
-        info = {"acceptance": accepted / jnp.maximum(proposed, 1.0), "cache_drift": comm.pmax(jnp.max(drift))}
-        return ChainState(carry[1], key_next, jnp.int32(0)), samples, info
+        info = _rates(comm, walk[3], None if judged is None else judged[1]) | {"cache_drift": comm.pmax(jnp.max(drift))}
+        return ChainState(walk[0], key_next, jnp.int32(0)), samples, info
 
-    def _step(self, amplitude: Amplitude, keys: Array) -> Callable[[Array, PyTree], PyTree]:
+    def _advance(
+        self, comm: Comm, amplitude: Amplitude, guide: Amplitude, key: PRNGKey, n_local: int
+    ) -> Callable[[Array, Array, Walk, Judged | None], tuple[Walk, Judged | None]]:
+        """All chains make the steps from `start` to `stop`: (start, stop, walk, judged) -> (walk, judged)."""
+        if self.surrogate is None:
+            step = self._step(amplitude, comm.chain_keys(key, n_local))
+            return lambda start, stop, walk, judged: (jax.lax.fori_loop(start, stop, step, walk), judged)
+        key_walk, key_judge = jax.random.split(key)
+        step, keys = self._step(guide, comm.chain_keys(key_walk, n_local)), comm.chain_keys(key_judge, n_local)
+        n_steps = self.surrogate.n_steps
+
+        def advance(start: Array, stop: Array, walk: Walk, judged: Judged | None) -> tuple[Walk, Judged | None]:
+            def excursion(number: Array, both: tuple[Walk, Judged]) -> tuple[Walk, Judged]:
+                (sigma, cache, log_phi, counts), judged = both
+                first = start + number * n_steps
+                begin = (sigma, cache, jnp.zeros_like(log_phi), counts)
+                end, new_cache, gain, counts = jax.lax.fori_loop(first, jnp.minimum(first + n_steps, stop), step, begin)
+                keys_now = jax.vmap(jax.random.fold_in, (0, None))(keys, first)
+                accepted, judged = _judge(amplitude, keys_now, sigma, end, gain.real, judged)
+                sigma, cache, log_phi = where_accepted(
+                    accepted, (end, new_cache, log_phi + gain), (sigma, cache, log_phi)
+                )
+                return (sigma, cache, log_phi, counts), judged
+
+            n_excursions = (stop - start + n_steps - 1) // n_steps
+            return jax.lax.fori_loop(0, n_excursions, excursion, (walk, judged))
+
+        return advance
+
+    def _step(self, amplitude: Amplitude, keys: Array) -> Callable[[Array, Walk], Walk]:
         """One Metropolis step of all chains: the loop body (number, walk) -> walk."""
         n_kinds = len(self.move.names)
 
-        def step(number: Array, walk: PyTree) -> PyTree:
+        def step(number: Array, walk: Walk) -> Walk:
             sigma, cache, log_psi, counts = walk
             key_propose, key_accept = jax.vmap(lambda k: jax.random.split(jax.random.fold_in(k, number)), out_axes=1)(
                 keys
@@ -171,8 +225,7 @@ class Metropolis(Sampler):
                 key_propose, sigma
             )
             log_ratio, commit = try_change(amplitude, cache, sites, values)
-            threshold = jnp.log(jax.vmap(jax.random.uniform)(key_accept))
-            accepted = threshold < 2.0 * log_ratio.real + log_q.astype(threshold.dtype)
+            accepted = _accepts(key_accept, 2.0 * log_ratio.real, log_q)
             proposed = apply_change(sigma, sites, values)
             if not self.space.has_only_sectors:
                 accepted &= self.space.contains(proposed)
@@ -183,6 +236,37 @@ class Metropolis(Sampler):
             return sigma, commit(accepted), log_psi, counts + tally.astype(counts.dtype)
 
         return step
+
+
+def _accepts(keys: Array, log_p_ratio: Array, log_q_ratio: Array) -> Array:
+    """The rule of Metropolis and Hastings, for each chain; a ratio that is nan is refused."""
+    threshold = jnp.log(jax.vmap(jax.random.uniform)(keys))
+    return threshold < log_p_ratio + log_q_ratio.astype(threshold.dtype)
+
+
+def _judge(
+    amplitude: Amplitude, keys: Array, sigma: Array, end: Array, gain: Array, judged: Judged
+) -> tuple[Array, Judged]:
+    """Whether the ends of walks from `sigma`, along which log |phi| grew by `gain`, are accepted for psi."""
+    log_psi, counts = judged
+    new = amplitude.log_psi(end)
+    # Where phi vanishes, no walk leads, so a chain can only have started there: it goes wherever psi does not vanish.
+    gain = jnp.where(jnp.isposinf(gain), -jnp.inf, gain)
+    accepted = _accepts(keys, 2.0 * (new - log_psi).real, -2.0 * gain)
+    moved = jnp.any(end != sigma, axis=-1)
+    tally = jnp.stack([jnp.ones_like(moved), moved, moved & accepted]).sum(axis=1)
+    return accepted, (jnp.where(accepted, new, log_psi), counts + tally.astype(counts.dtype))
+
+
+def _rates(comm: Comm, counts: Array, judged: Array | None) -> dict[str, Array]:
+    """What the counts of all workers say."""
+    counts, judged = comm.psum((counts, judged))
+    proposed, accepted = counts
+    rates = {"acceptance": accepted / jnp.maximum(proposed, 1.0)}
+    if judged is not None:
+        evaluations, moved, agreed = judged
+        rates |= {"full_acceptance": agreed / jnp.maximum(moved, 1.0), "evaluations_per_move": evaluations / agreed}
+    return rates
 
 
 def _checked_initial(initial: Any, space: DiscreteSpace, n_chains: int) -> FrozenArray | Callable | None:

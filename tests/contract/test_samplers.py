@@ -23,6 +23,7 @@ from manybody.sampler import (
     Metropolis,
     Mixture,
     MultiFlip,
+    Surrogate,
 )
 from manybody.sampler.base import samples_spec
 from tests.contract.test_moves import MIXED, MIXED_SUM, TRIPLES, WITHIN, Levels, Raise, UserFlip
@@ -139,6 +140,13 @@ def test_exact_where_psi_vanishes():
 SAMPLERS = {
     "mixture": Metropolis(Spin(4, s=1), Mixture([LocalFlip(), MultiFlip(3)]), n_chains=8),
     "exchange": Metropolis(Spin(6, total_sz=0), Exchange(lattice.chain(6)), n_chains=8, n_burn_in=2),
+    "surrogate": Metropolis(
+        Spin(4),
+        LocalFlip(),
+        n_chains=8,
+        n_burn_in=2,
+        surrogate=Surrogate(table(Spin(4), random_log_psi(Spin(4), seed=1).real), 3),
+    ),
     "diagonal": Diagonal(Metropolis(Spin(3), LocalFlip(), n_chains=8, n_burn_in=2)),
 }
 
