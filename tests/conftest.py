@@ -15,9 +15,18 @@
 import gc
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+XLA_FLAGS = [
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_parallel_codegen_split_count=1",
+    "--xla_cpu_enable_concurrency_optimized_scheduler=false",
+]
+if version("jaxlib").startswith("0.10."):  # later ones do not know it
+    XLA_FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 
 SETTINGS = {
     "JAX_PLATFORMS": "cpu",
@@ -27,8 +36,7 @@ SETTINGS = {
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "MANYBODY_BACKEND": "serial",
     "MPLBACKEND": "agg",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_parallel_codegen_split_count=1 --xla_cpu_enable_concurrency_optimized_scheduler=false",
+    "XLA_FLAGS": " ".join(XLA_FLAGS),
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
