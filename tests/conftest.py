@@ -30,6 +30,7 @@ if version("jaxlib").startswith("0.10."):  # later ones do not know it
 
 SETTINGS = {
     "JAX_PLATFORMS": "cpu",
+    "JAX_ENABLE_COMPILATION_CACHE": "0",
     "JAX_NUM_CPU_DEVICES": "4",
     "JAX_ENABLE_X64": "1",
     "JAX_NUMPY_RANK_PROMOTION": "raise",

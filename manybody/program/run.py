@@ -24,6 +24,7 @@ from manybody.io import CheckpointError, InUseError
 from manybody.ode import StepTooSmall
 from manybody.parallel import Comm
 from manybody.parallel.failure import fail
+from manybody.program.cache import keep_compiled
 from manybody.program.catalogue import find_config
 from manybody.program.config import load
 from manybody.program.tables import ConfigError, plain
@@ -129,6 +130,7 @@ def execute(program: ModuleType, arguments: argparse.Namespace) -> int:
     """
     stop = StopOnRequest(arguments.max_time, SIGNALS)
     stop.listen()
+    keep_compiled()
     try:
         comm = parallel.launch()
     except (RuntimeError, ValueError, ImportError) as error:
