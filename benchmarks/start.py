@@ -30,6 +30,9 @@ PROBLEMS = {
 THEIRS = {"tfim": {"on_the_fly": None}, "j1j2": networks.THEIRS["netket_default"][1]}
 """What NetKet's workers are given in addition: its defaults."""
 
+REFERENCES = {"manybody, cached": "manybody", "netket": "manybody", "netket, cached": "manybody, cached"}
+"""What times are compared with."""
+
 CACHE = {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 """Variables next to JAX_COMPILATION_CACHE_DIR: without the second only what took a second is kept."""
 
@@ -39,10 +42,10 @@ def main():
     report = {"benchmark": "start", "arguments": sys.argv[1:], "machine": harness.machine()}
     if "imports" in args.parts:
         report["imports"] = compare_imports(args)
-        show(report["imports"], "jax, flax, optax")
+        show(report["imports"])
     for name in PROBLEMS if "steps" in args.parts else ():
         report[name] = compare_steps(name, args)
-        show(report[name], optimisations.OURS)
+        show(report[name])
     harness.write(report, args.out)
 
 
@@ -68,7 +71,7 @@ def compare_imports(args):
             marks = worker.started["result"]["marks_s"]
         return {"import": marks["import"] - marks["interpreter"]}
 
-    return report_of(harness.in_turn(turn, IMPORTS, args.rounds), "import", "jax, flax, optax")
+    return report_of(harness.in_turn(turn, IMPORTS, args.rounds), "import", {"manybody": "jax, flax, optax"})
 
 
 def compare_steps(name, args):
@@ -76,7 +79,8 @@ def compare_steps(name, args):
     with tempfile.TemporaryDirectory() as cache:
         ways = steps_of(name, cache, args)
         turns = harness.in_turn(lambda way: first_step(name, args.platform, *way), ways, args.rounds)
-    return PROBLEMS[name] | report_of(turns, "first step", optimisations.OURS)
+    references = {way: reference for way, reference in REFERENCES.items() if way in turns}
+    return PROBLEMS[name] | report_of(turns, "first step", references)
 
 
 def steps_of(name, cache, args):
@@ -100,29 +104,38 @@ def first_step(problem, platform, python, workload, options, variables):
     return {**first["marks_s"], "first step": first["time_to_first_step_s"], "peak_rss_mb": first["peak_rss_mb"]}
 
 
-def report_of(turns, what, reference):
-    """Medians of all that was found, every time of `what`, and its ratios to the reference's of the same round."""
+def report_of(turns, what, references):
+    """Medians of all that was found, every time of `what`, and how many times that of another one it is.
+
+    Args:
+        turns: name -> results, one per round: numbers by name.
+        what: the name of a time.
+        references: name -> that of what it is compared with, in the same round and by the shortest times.
+    """
     tools = {
         name: {key: statistics.median(result[key] for result in results) for key in results[0]}
         | {"times_s": [result[what] for result in results]}
         for name, results in turns.items()
     }
-    pairs = {name: zip(tool["times_s"], tools[reference]["times_s"], strict=True) for name, tool in tools.items()}
-    ratios = {name: [time / of_reference for time, of_reference in pair] for name, pair in pairs.items()}
-    times = {
-        name: {"median": statistics.median(found), "lowest": min(found), "highest": max(found)}
-        for name, found in ratios.items()
-        if name != reference
-    }
-    return {"tools": tools, f"times_of_{reference}": times}
+    for name, reference in references.items():
+        times, others = tools[name]["times_s"], tools[reference]["times_s"]
+        ratios = [time / other for time, other in zip(times, others, strict=True)]
+        tools[name][f"times {reference}"] = {
+            "median": statistics.median(ratios),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+            "of_minima": min(times) / min(others),
+        }
+    return {"tools": tools}
 
 
-def show(entry, reference):
-    harness.say(f"\nseconds since the start of the process, medians; times those of {reference}")
+def show(entry):
+    harness.say("\nmedians: seconds since the start of the process, MB, and ratios (of the shortest times)")
     for name, tool in entry["tools"].items():
-        parts = "".join(f"  {key} {value:.2f}" for key, value in tool.items() if key != "times_s")
-        gain = entry[f"times_of_{reference}"].get(name)
-        harness.say(f"{name:20}{parts}" + (f"  x{gain['median']:.2f}" if gain else ""))
+        numbers = "".join(f"  {key} {value:.2f}" for key, value in tool.items() if isinstance(value, float))
+        ratios = ((key, value) for key, value in tool.items() if isinstance(value, dict))
+        gains = "".join(f"  {found['median']:.2f} ({found['of_minima']:.2f}) {key}" for key, found in ratios)
+        harness.say(f"{name:20}{numbers}{gains}")
 
 
 if __name__ == "__main__":

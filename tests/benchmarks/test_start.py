@@ -31,17 +31,18 @@ def test_ratios_are_of_the_same_round(start):
         "own": [{"import": 1.0, "x": 5.0}, {"import": 2.0, "x": 7.0}, {"import": 1.0, "x": 6.0}],
         "other": [{"import": 3.0, "x": 1.0}, {"import": 2.0, "x": 1.0}, {"import": 2.0, "x": 1.0}],
     }
-    entry = start.report_of(turns, "import", "own")
-    assert entry["tools"]["own"] == {"import": 1.0, "x": 6.0, "times_s": [1.0, 2.0, 1.0]}
-    assert entry["times_of_own"] == {"other": {"median": 2.0, "lowest": 1.0, "highest": 3.0}}
+    tools = start.report_of(turns, "import", {"other": "own"})["tools"]
+    assert tools["own"] == {"import": 1.0, "x": 6.0, "times_s": [1.0, 2.0, 1.0]}
+    assert tools["other"]["times own"] == {"median": 2.0, "lowest": 1.0, "highest": 3.0, "of_minima": 2.0}
 
 
 def test_imports_are_those_of_fresh_processes(start, monkeypatch):
-    monkeypatch.setattr(start, "IMPORTS", {"small": ["keyword"], "jax, flax, optax": ["xml.dom.minidom", "sqlite3"]})
+    monkeypatch.setattr(start, "IMPORTS", {"manybody": ["keyword"], "jax, flax, optax": ["xml.dom.minidom", "sqlite3"]})
     args = argparse.Namespace(python=sys.executable, platform="cpu", rounds=2)
     entry = start.compare_imports(args)
     times = [time for tool in entry["tools"].values() for time in tool["times_s"]]
     assert len(times) == 4
+    assert entry["tools"]["manybody"]["times jax, flax, optax"]["lowest"] > 0
     assert all(0 < time < 10 for time in times)
 
 
@@ -54,5 +55,14 @@ def test_only_what_is_told_to_uses_a_cache(start, tmp_path):
     assert ways["netket"][2] == start.PROBLEMS["tfim"] | {"on_the_fly": None}
     folders = {variables.get("JAX_COMPILATION_CACHE_DIR") for *_, variables in ways.values()}
     assert len(folders) == 3  # none, and one for each tool
+    assert set(start.REFERENCES) | set(start.REFERENCES.values()) == set(ways)
     args.netket_python = None
     assert list(start.steps_of("j1j2", str(tmp_path), args)) == ["manybody", "manybody, cached"]
+
+
+def test_a_tool_that_is_not_there_is_not_compared(start, monkeypatch):
+    monkeypatch.setattr(start, "first_step", lambda *way: {"first step": 2.0 if "false" in str(way[-1]) else 1.0})
+    args = argparse.Namespace(python="own", netket_python=None, platform="cpu", rounds=1)
+    tools = start.compare_steps("tfim", args)["tools"]
+    assert set(tools) == {"manybody", "manybody, cached"}
+    assert tools["manybody, cached"]["times manybody"]["median"] == 0.5
