@@ -29,7 +29,7 @@ def work(job: Job) -> None:
     exact = exact_energy(config, problem)
     job.say(report.header(config, problem, start, driver, exact))
 
-    job.run(driver, config.optimisation.steps)
+    job.run(driver, config.optimisation.steps, steps_per_call=config.optimisation.steps_per_call)
 
     state = build.fresh_chains(config, problem, driver.state).sample()
     estimate = state.expect(problem.hamiltonian)

@@ -27,7 +27,7 @@ def work(job: Job) -> None:
     driver = evolve.steady_state(config, problem, start)
     job.say(report.steady_header(config, problem, start, driver))
 
-    job.run(driver, config.optimisation.steps)
+    job.run(driver, config.optimisation.steps, steps_per_call=config.optimisation.steps_per_call)
 
     exact = evolve.exact_steady(config, problem)
     cost, observed = evolve.at_the_end(config, problem, driver.state)

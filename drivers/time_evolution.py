@@ -64,7 +64,8 @@ def prepare(job: Job, state: VariationalState) -> VariationalState:
         return state
     driver = evolve.start_driver(job.config, start, state)
     job.say(f"start: {start.optimisation.steps} steps towards the lowest state of {start.hamiltonian}")
-    job.run(driver, start.optimisation.steps, "start")
+    options = start.optimisation
+    job.run(driver, options.steps, "start", steps_per_call=options.steps_per_call)
     return driver.state
 
 

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from manybody._precision import foreign_code
 from manybody._struct import dataclass, layout
 from manybody._types import Array, Int, PyTree
 from manybody.driver.base import Driver, all_finite
+from manybody.driver.fused import fused
 from manybody.driver.hooks import Record
 from manybody.driver.recorder import NotFinite
 from manybody.estimator import buffer_size
@@ -77,7 +80,7 @@ class Descent(Driver[S]):
         self.n_traces = 0
         self.n_regrowths = 0
         self._operator = state.comm.replicate(operator)
-        self._compiled: Callable | None = None
+        self._compiled: dict[int, Callable] = {}  # by the number of steps that a call may make
         start = (optimizer.init(params), self.preconditioner.init(params), jnp.int32(0))
         super().__init__(state, Progress(params, state.constants, chains, *state.comm.replicate(start)))
 
@@ -89,7 +92,7 @@ class Descent(Driver[S]):
 
     @abc.abstractmethod
     def _make_step(self, n_buffer: int) -> Callable:
-        """The step with a buffer for connections of this size.
+        """The step (progress, operand) -> (progress, record) of a worker, with a buffer for connections of this size.
 
         Its record has the number of connections in "n_connections", and in "finite" whether all went well.
         """
@@ -97,32 +100,45 @@ class Descent(Driver[S]):
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def advance(self) -> Record:
-        """Make one step and say what happened.
+        return self._advance_by(1, 1)[0]
 
-        Raises:
-            NotFinite: if energy or parameters become nan or inf; the state stays what it was.
-        """
-        run = self._compiled or self._use_buffer(self.n_buffer or self._buffer_for(self._first_count()))
-        while True:
-            progress, info = run(self._progress, self._operator)
-            info = jax.device_get(info)
-            if int(info["n_connections"]) <= self.n_buffer:
-                break
-            run = self._use_buffer(self._buffer_for(int(info["n_connections"])))
-            self.n_regrowths += 1
-        number = self.step + 1
-        if not bool(info.pop("finite")):
-            raise NotFinite(
-                f"{self.quantity.capitalize()} or parameters are not finite after step {number} ({self.quantity} "
-                f"{info[self.quantity]}); the state before it is kept. A smaller learning rate or a larger diag_shift "
-                "may help."
-            )
+    def _advance_by(self, n: int, most: int) -> list[Record]:
+        if not self._compiled:
+            self._use_buffer(self.n_buffer or self._buffer_for(self._first_count()))
+        progress, records, last = self._call(n, most)
+        while not records:
+            self._mend(last)
+            progress, records, last = self._call(n, most)
+        first = self.step + 1
         self._progress = progress
-        return self._record(number, info)
+        return [self._record(first + i, record) for i, record in enumerate(records)]
+
+    def _call(self, n: int, most: int) -> tuple[Progress, list[Record], Record]:
+        """Up to `n` steps: where they lead, the records of those that count, and the last one, which may not."""
+        run = self._compiled.get(most) or self._compile(most)
+        if most == 1:
+            progress, record = run(self._progress, self._operator)
+            record = jax.device_get(record)
+            return progress, [record] if _counts(self.n_buffer, record) else [], record
+        progress, stacked, made = run(self._progress, self._operator, np.int32(n))
+        stacked, made = jax.device_get((stacked, made))
+        records = [jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(min(made + 1, n))]
+        return progress, records[:made], records[-1]
+
+    def _mend(self, record: Record) -> None:
+        """Make room for the connections of a step that had too little, or say that it led nowhere."""
+        if int(record["n_connections"]) <= self.n_buffer:
+            raise NotFinite(
+                f"{self.quantity.capitalize()} or parameters are not finite after step {self.step + 1} "
+                f"({self.quantity} {record[self.quantity]}); the state before it is kept. A smaller learning rate or a "
+                "larger diag_shift may help."
+            )
+        self._use_buffer(self._buffer_for(int(record["n_connections"])))
+        self.n_regrowths += 1
 
     def restore(self, progress: Progress, n_buffer: int = 0) -> None:
         super().restore(progress, n_buffer)
-        self._compiled = None
+        self._compiled = {}
 
     # --- parts of a step ---------------------------------------------------------------------------------------------
 
@@ -135,11 +151,29 @@ class Descent(Driver[S]):
         """Connections of a sample, those not in use included."""
         return self._operator.n_connections
 
-    def _use_buffer(self, n_buffer: int) -> Callable:
-        """The step with a buffer of this size."""
+    def _use_buffer(self, n_buffer: int) -> None:
+        """Make steps with a buffer of this size from now on."""
         self.n_buffer = n_buffer
-        self._compiled = self._make_step(n_buffer)
-        return self._compiled
+        self._compiled = {}
+
+    def _compile(self, most: int) -> Callable:
+        """A program that makes a step, or up to `most` of them (see `fused`)."""
+        one, layout = self._make_step(self.n_buffer), (self._spec(), self._operand_spec)
+        several = most > 1
+        made = fused(one, functools.partial(_counts, self.n_buffer), most) if several else one
+
+        def step(*arguments: PyTree) -> PyTree:
+            self.n_traces += 1  # runs when traced, not when executed
+            return made(*arguments)
+
+        number = (REPLICATED,) * several  # how many are wanted, and how many were made
+        self._compiled[most] = self.comm.spmd(step, (*layout, *number), (layout[0], REPLICATED, *number))
+        return self._compiled[most]
+
+    @property
+    def _operand_spec(self) -> PyTree:
+        """How the operator, and what else a step is given, is laid out over workers."""
+        return REPLICATED
 
     def _updated(
         self, old: Progress, chains: PyTree, problem: Problem | Forced, record: Record
@@ -155,3 +189,8 @@ class Descent(Driver[S]):
     def _layout(self, chains: PyTree) -> Progress:
         """That of progress whose chains are laid out so."""
         return layout(Progress, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED)
+
+
+def _counts(n_buffer: int, record: Record) -> Any:
+    """Whether a step with this record counts: its connections had room, and all is finite."""
+    return (record["n_connections"] <= n_buffer) & record["finite"]

@@ -169,10 +169,11 @@ class FamilyVMC(Descent[Family]):
         """The present family."""
         return Family(self.ansatz, self._progress.params, self._state)
 
-    def advance(self) -> Record:
+    def _advance_by(self, n: int, most: int) -> list[Record]:
         if callable(self.couplings):
+            _checks.require(most == 1, "steps_per_call", "be 1 where couplings are drawn anew for each step", most)
             self._operator = self.comm.replicate(self._members(self.step))
-        return super().advance()
+        return super()._advance_by(n, most)
 
     def describe(self) -> str:
         """The choices that the preconditioner makes, in words."""
@@ -252,7 +253,6 @@ class FamilyVMC(Descent[Family]):
         members = jax.vmap(member, (0, None, self._axes, 0), (self._axes, 0))
 
         def step(old: Progress, given: Members) -> tuple[Progress, Record]:
-            self.n_traces += 1  # runs when traced, not when executed
             params = jax.vmap(lambda g: self.ansatz.at(old.params, g))(given.couplings)
             # JAX batches no pvary in loops.
             params, constants, operator = comm.pvary((params, old.constants, given.operator))
@@ -269,8 +269,7 @@ class FamilyVMC(Descent[Family]):
             }
             return self._updated(old, chains, problem, record)
 
-        spec = self._spec()
-        return comm.spmd(step, (spec, REPLICATED), (spec, REPLICATED))
+        return step
 
 
 def _hamiltonians(function: Callable[[Any], Operator], points: np.ndarray, state: VariationalState) -> list[Operator]:

@@ -13,7 +13,6 @@ from manybody.driver.hooks import Record
 from manybody.driver.parts import first_count, present, tangent_map
 from manybody.estimator import expect, local_values
 from manybody.operator import CompiledOperator, Operator
-from manybody.parallel import REPLICATED
 from manybody.sr import Preconditioner, Problem
 from manybody.state import VariationalState
 
@@ -65,7 +64,6 @@ class Minimisation(Descent[VariationalState]):
         state, comm = self._state, self._state.comm
 
         def step(old: Progress, operator: CompiledOperator) -> tuple[Progress, Record]:
-            self.n_traces += 1  # runs when traced, not when executed
             amplitude = state.network.bind(old.params, old.constants)
             chains, samples, info = state.sampler.sample(comm, amplitude, old.chains, state.draws)
             values, n_rows = local_values(comm, amplitude, operator, samples.flat_sigma, n_buffer, state.chunk_size)
@@ -73,5 +71,4 @@ class Minimisation(Descent[VariationalState]):
             problem = Problem(tangent_map(state, old.params, old.constants, samples), values, mean.mean, old.step)
             return self._updated(old, chains, problem, {**info, self.quantity: mean, "n_connections": n_rows})
 
-        spec = self._spec()
-        return comm.spmd(step, (spec, REPLICATED), (spec, REPLICATED))
+        return step

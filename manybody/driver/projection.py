@@ -17,7 +17,6 @@ from manybody.driver.identity import identity_of_state
 from manybody.driver.overlap import Chains, Overlap, Wave
 from manybody.driver.parts import first_count, present, tangent_map
 from manybody.driver.target import Target, as_target
-from manybody.parallel import REPLICATED
 from manybody.sr import SR, Preconditioner, Problem
 from manybody.state import VariationalState
 
@@ -119,7 +118,6 @@ class Projection(Descent[VariationalState]):
         state, comm = self._state, self._state.comm
 
         def step(old: Progress, overlap: Overlap) -> tuple[Progress, Record]:
-            self.n_traces += 1  # runs when traced, not when executed
             amplitude = state.network.bind(old.params, old.constants)
             found = overlap.compare(comm, state, amplitude, old.chains, n_buffer)
             tangent = tangent_map(state, old.params, old.constants, found.samples)
@@ -132,8 +130,11 @@ class Projection(Descent[VariationalState]):
             }
             return self._updated(old, found.chains, problem, record)
 
-        spec = self._spec()
-        return comm.spmd(step, (spec, self._operator.spec), (spec, REPLICATED))
+        return step
+
+    @property
+    def _operand_spec(self) -> PyTree:
+        return self._operator.spec
 
     # --- for recorders -----------------------------------------------------------------------------------------------
 

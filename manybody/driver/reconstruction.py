@@ -17,7 +17,7 @@ from manybody.driver.identity import identity_of_state
 from manybody.driver.measurements import Measurements, Rotated, data_force
 from manybody.driver.parts import present, tangent_map
 from manybody.estimator import expect, weighted_gradient
-from manybody.parallel import REPLICATED, Comm
+from manybody.parallel import Comm
 from manybody.sampler import Samples
 from manybody.sr import Forced, Preconditioner
 from manybody.state import VariationalState
@@ -107,7 +107,6 @@ class Reconstruction(Descent[VariationalState]):
         state, comm = self._state, self._state.comm
 
         def step(old: Progress, groups: tuple[Rotated, ...]) -> tuple[Progress, Record]:
-            self.n_traces += 1  # runs when traced, not when executed
             amplitude = state.network.bind(old.params, old.constants)
             chains, samples, info = state.sampler.sample(comm, amplitude, old.chains, state.draws)
             tangent = tangent_map(state, old.params, old.constants, samples)
@@ -121,9 +120,11 @@ class Reconstruction(Descent[VariationalState]):
             record = {**info, self.quantity: value, "n_connections": jnp.int32(0)}
             return self._updated(old, chains, Forced(tangent, force, value.mean, old.step), record)
 
-        spec = self._spec()
-        layout = tuple(group.spec for group in self._operator)
-        return comm.spmd(step, (spec, layout), (spec, REPLICATED))
+        return step
+
+    @property
+    def _operand_spec(self) -> PyTree:
+        return tuple(group.spec for group in self._operator)
 
     # --- for recorders -----------------------------------------------------------------------------------------------
 

@@ -97,11 +97,13 @@ class SteadyState(Minimisation):
         self._measured = Measured(state, observables, diagonal, n_diagonal)
         super().__init__(liouvillian.adjoint() @ liouvillian, state, optimizer, preconditioner)
 
-    def advance(self) -> Record:
-        record = super().advance()
-        if not self._measured.operators or self.step % self.observe_every:
-            return record
-        return record | {"observables": self._measured(self.state, self.step)}
+    def _advance_by(self, n: int, most: int) -> list[Record]:
+        if not self._measured.operators:
+            return super()._advance_by(n, most)
+        records = super()._advance_by(min(n, self.observe_every - self.step % self.observe_every), most)
+        if self.step % self.observe_every == 0:
+            records[-1] |= {"observables": self._measured(self.state, self.step)}
+        return records
 
     def _about(self) -> dict[str, str]:
         return identity(self.liouvillian, self._state, self.preconditioner) | {"kind": "steady state"}

@@ -10,9 +10,10 @@ from pathlib import Path
 import jax
 import platformdirs
 
+FOLDER = "jax_compilation_cache_dir"
 LARGEST = 2**30
 """Bytes that the cache may have; what was not used for longest is deleted first."""
-WORTH_IT = 0.2
+WORTH_IT = 0.05
 """Seconds that compilation must have taken."""
 
 
@@ -22,13 +23,13 @@ def keep_compiled() -> None:
     JAX's `JAX_COMPILATION_CACHE_DIR` chooses the folder, and with it all else; `JAX_ENABLE_COMPILATION_CACHE=0`
     switches the cache off. A folder that cannot be made is no reason to stop: then nothing is kept.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
+    if getattr(jax.config, FOLDER) is not None:
         return
     try:
         folder().mkdir(parents=True, exist_ok=True)
     except OSError:
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder()))
+    jax.config.update(FOLDER, str(folder()))
     jax.config.update("jax_compilation_cache_max_size", LARGEST)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_IT)
 

@@ -138,9 +138,11 @@ class Optimisation:
     optimizer: Literal["sgd", "adam"] = "sgd"
     preconditioner: Literal["sr", "none"] = "sr"
     sr: StochasticReconfiguration | None = None
+    steps_per_call: int = 1
 
     def __post_init__(self) -> None:
         _checks.integer(self.steps, "steps", minimum=0)
+        _checks.integer(self.steps_per_call, "steps_per_call", minimum=1)
         if not isinstance(self.learning_rate, Schedule):
             _checks.positive(self.learning_rate, "learning_rate")
         unused = self.preconditioner == "none" and self.sr is not None

@@ -73,13 +73,14 @@ class Job:
         if self.is_root:
             (self.out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
-    def run(self, driver: Driver, target: Any, folder: str = ".") -> None:
+    def run(self, driver: Driver, target: Any, folder: str = ".", **options: Any) -> None:
         """Let a driver run to its target, as programs do: with its files, what it prints, and signals that stop it.
 
         Args:
             driver: what runs.
             target: a number of steps, or a grid of times.
             folder: for its files, within the directory.
+            **options: what else its `run` takes.
 
         Raises:
             Stopped: if it was asked to stop before.
@@ -90,6 +91,7 @@ class Job:
             hooks=[Progress(self.say), self.stop],
             progress=has_terminal(),
             save_every=self.config.run.save_every,
+            **options,
         )
         self.stop.check(driver)
 

@@ -96,8 +96,7 @@ def test_traced_once_more_when_the_buffer_grows():
 def test_overflow_is_noticed_at_the_edge(room):
     # Every configuration of the transverse-field chain has 8 connections: 64 samples need 512 rows.
     driver = VMC(ISING, _chains(), optimizer=optax.sgd(0.05))
-    run = driver._make_step(512 - 1 + room)
-    _, record = run(driver.progress, driver._operator)
+    _, record = jax.jit(driver._make_step(512 - 1 + room))(driver.progress, driver._operator)
     assert (int(record["n_connections"]) > 512 - 1 + room) == (room == 0)
 
 

@@ -29,17 +29,17 @@ def ground_state(*words: object) -> int:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was interrupted before step 4, and started again."""
-    advance = VMC.advance
+    advance = VMC._advance_by
 
-    def fail(self: VMC) -> dict:
+    def fail(self: VMC, n: int, most: int) -> list[dict]:
         if self.step == 3:
             raise KeyboardInterrupt
-        return advance(self)
+        return advance(self, n, most)
 
     folder = tmp_path_factory.mktemp("ground_state")
     words = (write(folder, ("optimisation.steps", 5), ("measure", ...)), "--out", folder / "out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(VMC, "advance", fail)
+        patch.setattr(VMC, "_advance_by", fail)
         with pytest.raises(KeyboardInterrupt):
             ground_state(*words)
     assert [record["step"] for record in read_log(folder / "out" / "log.jsonl")] == [1, 2, 3]
@@ -92,6 +92,15 @@ def test_again_says_so_and_gives_the_same(finished: Path, capsys: pytest.Capture
     keys = "energy error energy_per_site error_per_site v_score relative_error exact_energy".split()
     for text, key in zip(found.groups(), keys, strict=True):
         assert float(text) == pytest.approx(result[key], rel=0.1 if "error" in key else 0.02)
+
+
+def test_several_steps_are_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, call = [], VMC._call
+    monkeypatch.setattr(VMC, "_call", lambda self, n, most: (calls.append((n, most)), call(self, n, most))[1])
+    config = write(tmp_path, ("optimisation.steps_per_call", 3))
+    assert ground_state(config, "--out", tmp_path / "out") == 0
+    assert calls == [(2, 3), (2, 3)]  # not beyond the checkpoint after two steps
+    assert [record["step"] for record in read_log(tmp_path / "out" / "log.jsonl")] == [1, 2, 3, 4]
 
 
 def test_result(finished: Path) -> None:

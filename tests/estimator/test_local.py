@@ -152,7 +152,7 @@ def test_chunks_save_memory():
         step = vmc._make_step(4096 * 10)
         sizes[chunk_size] = [
             memory(estimator.lower(*arguments).compile()),
-            memory(step.lower(vmc.progress, vmc._operator).compile()),
+            memory(jax.jit(step).lower(vmc.progress, vmc._operator).compile()),
         ]
     for whole, in_chunks in zip(sizes[None], sizes[128], strict=True):
         assert in_chunks < whole / 5, sizes

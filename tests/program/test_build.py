@@ -156,6 +156,7 @@ OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
     ("sampler.move.pairs", "all", sampler, ()),
     ("sampler.move.n_flips", 3, sampler, (("space", ...), ("sampler.move", {"kind": "MultiFlip", "n_flips": 1}))),
     ("optimisation.steps", 9, lambda config: config.optimisation.steps, ()),
+    ("optimisation.steps_per_call", 2, lambda config: config.optimisation.steps_per_call, ()),
     ("optimisation.steps", 9, updates, (("optimisation.learning_rate", {**SCHEDULE, "steps": ...}),)),
     ("optimisation.optimizer", "adam", updates, ()),
     ("optimisation.learning_rate", 0.1, updates, ()),

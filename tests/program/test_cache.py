@@ -23,6 +23,7 @@ OPTIONS = (FOLDER, SIZE, "jax_persistent_cache_min_compile_time_secs")
 def _settings() -> Iterator[None]:
     before = {name: getattr(jax.config, name) for name in OPTIONS}
     jax.config.update(FOLDER, None)
+    jax.config.update(SIZE, -1)  # a program in this process may have changed it
     yield
     for name, value in before.items():
         jax.config.update(name, value)
