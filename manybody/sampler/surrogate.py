@@ -61,7 +61,7 @@ class Surrogate:
         Liu, Monte Carlo Strategies in Scientific Computing (2001), section 9.4.3.
     """
 
-    def __init__(self, amplitude: Amplitude, n_steps: int = 4) -> None:
+    def __init__(self, amplitude: Amplitude, n_steps: int = 8) -> None:
         cure = "Of a state: state.network.bind(state.params, state.constants)."
         _checks.require_type(amplitude, Amplitude, "amplitude", cure)
         leaves, self._structure = jax.tree.flatten(amplitude)
