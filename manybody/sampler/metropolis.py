@@ -195,7 +195,7 @@ class Metropolis(Sampler):
         n_steps = self.surrogate.n_steps
 
         def advance(start: Array, stop: Array, walk: Walk, judged: Judged | None) -> tuple[Walk, Judged | None]:
-            def excursion(number: Array, both: tuple[Walk, Judged]) -> tuple[Walk, Judged]:
+            def judged_walk(number: Array, both: tuple[Walk, Judged]) -> tuple[Walk, Judged]:
                 (sigma, cache, log_phi, counts), judged = both
                 first = start + number * n_steps
                 begin = (sigma, cache, jnp.zeros_like(log_phi), counts)
@@ -207,8 +207,8 @@ class Metropolis(Sampler):
                 )
                 return (sigma, cache, log_phi, counts), judged
 
-            n_excursions = (stop - start + n_steps - 1) // n_steps
-            return jax.lax.fori_loop(0, n_excursions, excursion, (walk, judged))
+            n_walks = (stop - start + n_steps - 1) // n_steps
+            return jax.lax.fori_loop(0, n_walks, judged_walk, (walk, judged))
 
         return advance
 
