@@ -27,9 +27,9 @@ def bound(state):
     return state.network.bind(state.params, state.constants)
 
 
-def rbm(space=SPACE, seed=5, **options):
+def rbm(space=SPACE, seed=5, factor=3, **options):
     """An amplitude with incremental updates."""
-    return bound(louder(VariationalState(ansatz.RBM(alpha=1, **options), Exact(space), seed=seed)))
+    return bound(louder(VariationalState(ansatz.RBM(alpha=1, **options), Exact(space), seed=seed), factor))
 
 
 def louder(state, factor=3):
@@ -87,17 +87,40 @@ def test_distribution(space, move, make, n_steps, sweep_size):
     assert info["cache_drift"] < 1e-12
 
 
-def test_with_incremental_updates():
-    """Both are networks; the cache of the surrogate is put back where the full one refuses."""
-    space = Spin(5)
-    psi = louder(VariationalState(ansatz.RBM(alpha=2, param_dtype=complex), Exact(space), seed=1))
-    sampler = Metropolis(space, LocalFlip(), N_CHAINS, n_burn_in=400, surrogate=Surrogate(rbm(space), 4))
-    samples, info = draw(sampler, bound(psi), 1)
-    log_psi = np.asarray(psi.log_psi(space.all_states()))
-    assert 0.05 < info["full_acceptance"] < 0.5
-    assert 0 < info["cache_drift"] < 1e-11  # of the surrogate: that of psi would be 0
-    assert p_value(space, samples, log_psi) > 1e-4
-    np.testing.assert_allclose(samples.log_psi, psi.log_psi(samples.sigma), rtol=1e-12)
+def metropolis(proposal, log_ratio):
+    """The transition matrix of the rule, of a symmetric proposal (n, n) with log p_j - log p_i (n, n)."""
+    moved = proposal * np.exp(np.minimum(0.0, log_ratio))
+    np.fill_diagonal(moved, 0.0)
+    return moved + np.diag(1 - moved.sum(axis=1))
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_with_incremental_updates(n_steps):
+    """Both are updated from step to step: the law after two sweeps of four flips, by matrices; p > 1e-4.
+
+    In it are the caches: that of the surrogate is put back where psi refuses, which is most of the time.
+    """
+    space = Spin(4)
+    psi, phi = rbm(space, seed=1, factor=1.5, param_dtype=complex), rbm(space, factor=1.5)
+    start = np.array([1, 1, -1, 1])
+    sampler = Metropolis(space, LocalFlip(), N_CHAINS, n_burn_in=1, initial=start, surrogate=Surrogate(phi, n_steps))
+    samples, info = draw(sampler, psi, 1)
+    assert 0.1 < info["full_acceptance"] < 0.6
+    assert 0 < info["cache_drift"] < 1e-12  # of the surrogate: that of psi would be 0
+    np.testing.assert_allclose(samples.log_psi[:, 0], psi.log_psi(samples.sigma[:, 0]), rtol=1e-12)
+
+    every = space.all_states()
+    log_p, log_q = (2 * np.asarray(x.log_psi(every)).real for x in (psi, phi))
+    flips = (np.sum(every[:, None] != every[None], axis=2) == 1) / 4
+    step = metropolis(flips, log_q[None] - log_q[:, None])
+    law = np.eye(16)[space.states_to_index(start)]
+    for length in [n_steps] * (8 // n_steps) + [8 % n_steps] * (8 % n_steps > 0):
+        walk = np.linalg.matrix_power(step, length)  # whose own log_q_ratio is that of |phi|^2, as it is reversible
+        law = law @ metropolis(walk, (log_p - log_q)[None] - (log_p - log_q)[:, None])
+    likely = N_CHAINS * law > 5
+    found, expected = (np.append(x[likely], x[~likely].sum()) for x in (count(space, samples), N_CHAINS * law))
+    assert scipy.stats.chisquare(found[expected > 0], expected[expected > 0]).pvalue > 1e-4
+    assert np.max(np.abs(law - probabilities(log_p / 2))) > 0.05  # far from equilibrium
 
 
 def test_the_diagonal_of_a_density_matrix():
