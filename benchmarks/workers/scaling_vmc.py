@@ -85,9 +85,9 @@ class Run:
         }
 
     def _compiled(self):
-        """The step's program and jaxpr; the step has no public name."""
+        """The program and jaxpr of a single step that has been made; it has no public name."""
         driver = self.driver
-        traced = driver._compiled.trace(driver.progress, driver._operator)
+        traced = driver._compiled[1].trace(driver.progress, driver._operator)
         return traced.lower().compile(), traced.jaxpr
 
 
