@@ -14,7 +14,7 @@ from manybody.ansatz import RBM, MeanField
 from manybody.hilbert import Spin
 from manybody.io import CheckpointError
 from manybody.parallel import Comm, mesh_comm
-from manybody.sampler import Exact, LocalFlip, Metropolis
+from manybody.sampler import Exact, LocalFlip, Metropolis, Samples
 from tests.exact_formulas import to_vector
 
 SPACE = Spin(4)
@@ -129,6 +129,15 @@ def test_expectation_values_of_samples():
     again, force = s.expect_and_force(HAM)
     assert again.mean == pytest.approx(float(energy.mean), rel=1e-14)
     assert jax.tree.structure(force) == jax.tree.structure(s.params)
+
+
+def test_local_values_of_more_samples_than_the_state_draws():
+    sigma = jnp.asarray(SPACE.all_states())[:, None]
+    s = VariationalState(RBM(), SAMPLER)
+    many = Samples(sigma, s.log_psi(sigma), jnp.full(sigma.shape[:2], 1 / len(sigma)), "chain")
+    assert many.weight.size > s.n_samples
+    psi = s.to_array()
+    np.testing.assert_allclose(s.replace(samples=many).local_values(HAM)[:, 0], HAM.to_dense() @ psi / psi, rtol=1e-10)
 
 
 def half(sigma):

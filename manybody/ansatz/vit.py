@@ -126,7 +126,9 @@ class ViT(nn.Module):
         shape = tiles.n_displacements, self.heads
         alpha = self.param(f"attention_{layer}", self.kernel_init, shape, working_dtype(self.param_dtype))
         values = self._dense(self.d_model, f"values_{layer}")(x).reshape(*x.shape[:2], self.heads, -1)
-        mixed = jnp.einsum("ijh,jbhf->ibhf", alpha[tiles.displacements], values)
+        values = jnp.transpose(values, (2, 0, 1, 3))  # heads first: one large product of matrices for each
+        mixed = jnp.einsum("ijh,hjx->hix", alpha[tiles.displacements], values.reshape(*values.shape[:2], -1))
+        mixed = jnp.transpose(mixed.reshape(values.shape), (1, 2, 0, 3))
         return self._dense(self.d_model, f"heads_{layer}")(mixed.reshape(x.shape))
 
     def _perceptron(

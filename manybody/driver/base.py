@@ -193,7 +193,9 @@ class Driver(abc.ABC, Generic[S]):
 
     def _record(self, number: int, info: dict[str, Any]) -> Record:
         names = getattr(getattr(self._state.sampler, "move", None), "names", ())
-        acceptance = info.pop("acceptance", ())
+        acceptance = info.pop("acceptance", None)
+        if acceptance is None:  # nothing was proposed
+            return {"step": number, **info, "acceptance": {}}
         labels = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names)]
         return {"step": number, **info, "acceptance": dict(zip(labels, map(float, acceptance), strict=True))}
 

@@ -290,7 +290,7 @@ def _new_chains(state: VariationalState, key: PRNGKey, n_points: int, axes: PyTr
 
 def _summarised(info: dict[str, Array]) -> dict[str, Array]:
     """What samplers say: the mean acceptance, and the worst of anything else."""
-    means = {name: jnp.mean(x, axis=0) for name, x in info.items() if name == "acceptance"}
+    means = {name: jnp.mean(x, axis=0) for name, x in info.items() if name.endswith("acceptance")}
     return {**{name: jnp.max(x, axis=0) for name, x in info.items()}, **means}
 
 

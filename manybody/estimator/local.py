@@ -17,8 +17,9 @@ from manybody.operator import CompiledOperator
 from manybody.parallel import Comm
 from manybody.parallel.chunk import map_rows
 
-DEFAULT_CHUNK = 4096
-"""Connections evaluated at a time where the user gives no `chunk_size`: their work space stays in the caches."""
+DEFAULT_CHUNK = 1024
+"""Connections evaluated at a time where the user gives no `chunk_size`: the work space of a network then stays in the
+caches (4096 take a third longer with a residual network of 16 features)."""
 
 
 class LocalValues(NamedTuple):

@@ -162,9 +162,8 @@ class Metropolis(Sampler):
         guide = amplitude if self.surrogate is None else comm.pvary(self.surrogate.amplitude)
         advance = self._advance(comm, amplitude, guide, key_now, n_local)
 
-        def draw(carry: PyTree, number: Array) -> tuple[PyTree, PyTree]:
+        def draw(carry: PyTree, sweeps: Array) -> tuple[PyTree, PyTree]:
             start, walk, judged = carry
-            sweeps = 1 + jnp.where(number == 0, state.owed, 0)
             stop = start + sweeps * self.sweep_size
             from_zero = jnp.isneginf(walk[2].real)  # log psi cannot be followed from there
             (sigma, _, followed, counts), judged = advance(start, stop, walk, judged)
@@ -173,11 +172,14 @@ class Metropolis(Sampler):
             log_psi = fresh if judged is None else judged[0]
             return (stop, (sigma, *comm.pvary((cache, fresh, counts))), judged), (sigma, log_psi, drift)
 
-        counts = jnp.zeros((2, len(self.move.names)))
-        walk = (state.sigma, *comm.pvary((guide.init_cache(state.sigma), guide.log_psi(state.sigma), counts)))
+        # Number 0 makes no sweep, only the first cache: so the wave function is compiled once for this.
+        sweeps = jnp.zeros(n_draws + 1, jnp.int32).at[1:].set(1).at[1].add(state.owed)
+        empty = _zeros_like((guide.init_cache, guide.log_psi), state.sigma)
+        walk = (state.sigma, *comm.pvary((*empty, jnp.zeros((2, len(self.move.names))))))
         judged = None if self.surrogate is None else comm.pvary((amplitude.log_psi(state.sigma), jnp.zeros(3)))
-        carry, (sigma, log_psi, drift) = jax.lax.scan(draw, (jnp.int32(0), walk, judged), jnp.arange(n_draws))
+        carry, drawn = jax.lax.scan(draw, (jnp.int32(0), walk, judged), sweeps)
         _, walk, judged = carry
+        sigma, log_psi, drift = (x[1:] for x in drawn)
         weight = comm.pvary(jnp.full((n_local, n_draws), 1.0 / (self.n_chains * n_draws)))
         samples = Samples(jnp.swapaxes(sigma, 0, 1), log_psi.T, weight, "chain")  # (chains, draws, ...)
         info = _rates(comm, walk[3], None if judged is None else judged[1]) | {"cache_drift": comm.pmax(jnp.max(drift))}
@@ -215,12 +217,11 @@ class Metropolis(Sampler):
     def _step(self, amplitude: Amplitude, keys: Array) -> Callable[[Array, Walk], Walk]:
         """One Metropolis step of all chains: the loop body (number, walk) -> walk."""
         n_kinds = len(self.move.names)
+        fold_in = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))
 
         def step(number: Array, walk: Walk) -> Walk:
             sigma, cache, log_psi, counts = walk
-            key_propose, key_accept = jax.vmap(lambda k: jax.random.split(jax.random.fold_in(k, number)), out_axes=1)(
-                keys
-            )
+            key_propose, key_accept = fold_in(keys, 2 * number + jnp.arange(2, dtype=number.dtype))
             kind, (sites, values, log_q) = jax.vmap(lambda k, s: self.move.propose_kind(k, s, self.space))(
                 key_propose, sigma
             )
@@ -236,6 +237,12 @@ class Metropolis(Sampler):
             return sigma, commit(accepted), log_psi, counts + tally.astype(counts.dtype)
 
         return step
+
+
+def _zeros_like(functions: tuple[Callable, ...], sigma: Array) -> tuple[PyTree, ...]:
+    """Zeros in the place of what functions of the configurations return."""
+    shapes = (jax.eval_shape(function, sigma) for function in functions)
+    return tuple(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree) for tree in shapes)
 
 
 def _accepts(keys: Array, log_p_ratio: Array, log_q_ratio: Array) -> Array:

@@ -119,6 +119,16 @@ def test_learning_of_data():
     assert driver.n_traces == 1
 
 
+def test_learning_of_data_from_chains():
+    """Nothing is proposed for data, so that no acceptance is recorded."""
+    phi = state_of("real", seed=8)
+    data = Data(SPACE.all_states(), np.log(phi.to_array()), np.abs(phi.to_array()) ** 2, "exact")
+    state = VariationalState(ansatz.RBM(), *chains(16, 16))
+    record = Projection(data, state, optimizer=optax.sgd(0.1)).advance()
+    assert record["acceptance"] == {}
+    assert np.isfinite(record["contrast"].mean if "contrast" in record else record["infidelity"].mean)
+
+
 @pytest.mark.slow
 def test_learning_of_drawn_data():
     """1000 configurations drawn from |phi|^2, with their amplitudes; what is rarely drawn hardly counts: 1e-2."""
