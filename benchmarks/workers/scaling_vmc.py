@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the package of this checkout
 
 import numpy as np
+from memory import rss_mb
 from scaling_messages import call_sites, messages, n_sites
 from scaling_problems import problem
 from scaling_ranks import lead
@@ -35,7 +36,7 @@ class Run:
         self.comm = comm
         self.driver = problem(**options)
         gc.collect()
-        self.level = _rss_mb()
+        self.level = rss_mb()
 
     def steps(self, n):
         """Make `n` steps.
@@ -89,12 +90,3 @@ class Run:
         driver = self.driver
         traced = driver._compiled[1].trace(driver.progress, driver._operator)
         return traced.lower().compile(), traced.jaxpr
-
-
-def _rss_mb():
-    """What the process holds now; 0 where the system does not say."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark of kernels: that its forms are the forms it says, and what it makes of their times."""
+
+import jax
+import numpy as np
+import pytest
+
+from manybody import ansatz
+from manybody._precision import count_real
+from manybody.network import as_network
+from tests.benchmarks.scripts import BENCHMARKS, WORKERS, load
+
+
+@pytest.fixture(scope="module")
+def benchmark_kernel():
+    return load(BENCHMARKS / "kernel.py")
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return load(WORKERS / "kernel_networks.py")
+
+
+def test_forms_have_the_layers_they_say_and_the_same_kernel(benchmark_kernel, tmp_path):
+    worker = load(WORKERS / "manybody_kernel.py").Kernels(samples=12, precision="f64", chunk_size=None)
+    prepared = worker.prepare("RBM, phase", list(benchmark_kernel.FORMS))
+    layers = {form: about["layers"] for form, about in prepared["forms"].items()}
+    assert layers["contracted"] == layers["jacobian"] == []
+    assert layers["chosen"] == ["hidden", "phase_hidden"]
+    assert set(layers["structured"]) == {"hidden", "phase_hidden", "visible", "phase_visible"}
+    assert (prepared["n_params"], prepared["n_rows"]) == (1120, 24)
+    for form in benchmark_kernel.FORMS:
+        worker.make(form)
+    worker.check(tmp_path / "kernels.npz")
+    with np.load(tmp_path / "kernels.npz") as every:
+        assert {x.shape for x in every.values()} == {(24, 24)}
+        found = benchmark_kernel.check("RBM", dict(every), 1e-12)
+    assert set(found) == {"contracted", "structured", "jacobian"}
+
+
+def test_large_networks_are_large_and_every_kind_is_there(networks):
+    for name in networks.LARGE:
+        space, module = networks.network(name, "float64")
+        sigma = jax.ShapeDtypeStruct((1, space.n_sites), np.int8)
+        assert count_real(jax.eval_shape(as_network(module).init, jax.random.key(0), sigma)[0]) >= 200_000
+    kinds = {type(networks.network(name, "float64")[1]).__name__ for name in networks.SMALL}
+    others = {"Conditioned", "MarshallSign"}  # a family of states; a factor without parameters
+    assert kinds | others == {name for name in ansatz.__all__ if isinstance(getattr(ansatz, name), type)}
+
+
+def test_kernels_must_agree(benchmark_kernel):
+    chosen = np.diag([1.0, 4.0])
+    every = {"chosen": chosen, "contracted": chosen + 4e-11}
+    assert benchmark_kernel.check("net", every, 1e-10) == {"contracted": pytest.approx(1e-11)}
+    for wrong in (4e-9, np.nan):
+        with pytest.raises(benchmark_kernel.Disagreement, match=r"Kernels of net differ by \{'contracted'"):
+            benchmark_kernel.check("net", {"chosen": chosen, "contracted": chosen + wrong}, 1e-10)
+
+
+def test_a_wrong_choice_is_named(benchmark_kernel):
+    def replies(*wall):
+        return [{"wall_s": x, "cpu_s": x} for x in wall]
+
+    forms = {
+        "chosen": {"layers": ["a"], "work_space_mb": 2.0},
+        "contracted": {"layers": [], "work_space_mb": 8.0},
+        "structured": {"layers": ["a"], "work_space_mb": 2.0},
+        "jacobian": {"layers": [], "work_space_mb": 1.0},
+    }
+    assert list(benchmark_kernel.distinct(forms)) == ["chosen", "contracted", "jacobian"]
+    turns = {
+        "chosen": replies(2.0, 3.0, 2.0),
+        "contracted": replies(8.0, 6.0, 8.0),
+        "jacobian": replies(1.0, 2.5, 1.0),
+    }
+    kept = {form: forms[form] for form in turns}
+    entry = benchmark_kernel.judged(kept, turns) | {"sr_in_samples": True}
+    ratios = entry["chosen_is_times"]["contracted"]
+    assert (ratios["time"]["median"], ratios["work_space_mb"]) == (0.25, 0.25)
+    found = benchmark_kernel.slower({"good": judged_without(entry, "jacobian"), "bad": entry})
+    assert found == {"bad": {"form": "jacobian", "factor": 2.0, "sr_in_samples": True}}
+
+
+def judged_without(entry, form):
+    ratios = {name: found for name, found in entry["chosen_is_times"].items() if name != form}
+    return entry | {"chosen_is_times": ratios}
