@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from manybody.estimator import (
     local_terms,
     local_values,
 )
+from manybody.estimator.chunk import AUTO, check_chunk, choose_chunk
 from manybody.hilbert import DiscreteSpace
 from manybody.io import load_tree, save_tree
 from manybody.lattice import AbstractLattice
@@ -54,7 +55,9 @@ class VariationalState:
             per chain, and for the exact sampler.
         seed: integer seed or typed key for parameters and chains.
         chunk_size: configurations evaluated at a time (bounds the memory, changes nothing else); None for all samples
-            at once, and a built-in number of connections.
+            at once, and a built-in number of connections; "auto" for as many as fit into half of the memory by what
+            the compiler says of their evaluation.
+        memory_limit: bytes for each worker, with chunk_size="auto"; None for what is free now.
         params: parameters to start from instead of random ones.
         comm: the workers; by default all that were launched.
 
@@ -62,10 +65,11 @@ class VariationalState:
         params: parameters, a tree as Flax makes it; leaves shared by all workers.
         samples: the last samples, or None.
         chains: state of the sampler.
+        chunk_size: the number, or None; also where it was "auto".
 
     Raises:
-        ValueError: if n_samples does not fit the chains, chains do not divide among workers, or log psi has the wrong
-            shape.
+        ValueError: if n_samples does not fit the chains, chains do not divide among workers, log psi has the wrong
+            shape, or not even one configuration can be evaluated within the memory.
     """
 
     params: PyTree
@@ -85,7 +89,8 @@ class VariationalState:
         n_samples: int | None = None,
         *,
         seed: int | Array = 0,
-        chunk_size: int | None = None,
+        chunk_size: int | Literal["auto"] | None = None,
+        memory_limit: float | None = None,
         params: PyTree = None,
         comm: Comm | None = None,
     ) -> None:
@@ -94,7 +99,7 @@ class VariationalState:
         comm = parallel.comm() if comm is None else comm
         sampler.n_local(comm)  # raises an error now if chains do not divide among the workers
         draws = sampler.n_draws(n_samples, comm)
-        chunk_size = None if chunk_size is None else _checks.integer(chunk_size, "chunk_size", minimum=1)
+        chunk = check_chunk(chunk_size, memory_limit)
         key = jax.random.key(_checks.integer(seed, "seed")) if not isinstance(seed, jax.Array) else seed
         key_chains, example, fresh, constants = _beginning(network, sampler.space)(key)
         if params is not None:
@@ -102,8 +107,11 @@ class VariationalState:
             fresh = params
         _check_output(network, fresh, constants, example)
         sampler.check_amplitude(network.bind(fresh, constants))
+        if chunk == AUTO:
+            n_local = sampler.n_local(comm) * draws
+            chunk = choose_chunk(comm, network, fresh, constants, sampler.space.size, n_local, memory_limit)
         leaves = (*comm.replicate((fresh, constants)), _start(comm, sampler)(comm.replicate(key_chains)), None)
-        _fill(self, leaves, (network, sampler, draws, chunk_size, comm))
+        _fill(self, leaves, (network, sampler, draws, chunk, comm))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"A VariationalState does not change; make another one: state.replace({name}=...).")
@@ -123,14 +131,21 @@ class VariationalState:
     def replace(self, **changes: Any) -> VariationalState:
         """A state with some attributes replaced; samples that no longer belong to it are dropped.
 
+        With chunk_size="auto" it is chosen anew, for the memory that is free now.
+
         Raises:
             TypeError: for an unknown attribute.
+            ValueError: if `chunk_size` makes no sense, or nothing fits.
         """
         unknown = set(changes) - {*_LEAVES, *_STATIC}
         if unknown:
             raise TypeError(f"VariationalState has no {', '.join(sorted(unknown))}.")
         if "params" in changes and "samples" not in changes:
             changes["samples"] = None
+        if check_chunk(changes.get("chunk_size")) == AUTO:
+            new = self.replace(**{**changes, "chunk_size": None})
+            arguments = (new.network, new.params, new.constants, new.space.size, new.n_local)
+            changes["chunk_size"] = choose_chunk(new.comm, *arguments)
         values = {name: changes.get(name, getattr(self, name)) for name in (*_LEAVES, *_STATIC)}
         return self.tree_unflatten(tuple(values[n] for n in _STATIC), [values[n] for n in _LEAVES])
 

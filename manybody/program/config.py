@@ -97,7 +97,7 @@ class Sampling:
     n_chains: int | None = None
     sweep_size: int | None = None
     n_burn_in: int | None = None
-    chunk_size: int | None = None
+    chunk_size: int | Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "Metropolis":

@@ -152,6 +152,7 @@ OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
     ("sampler.sweep_size", 3, sampler, ()),
     ("sampler.n_burn_in", 3, sampler, ()),
     ("sampler.chunk_size", 8, state, ()),
+    ("sampler.chunk_size", "auto", state, ()),
     ("sampler.move.pairs", 2, sampler, FIVE),
     ("sampler.move.pairs", "all", sampler, ()),
     ("sampler.move.n_flips", 3, sampler, (("space", ...), ("sampler.move", {"kind": "MultiFlip", "n_flips": 1}))),

@@ -40,6 +40,7 @@ from tests.program.tiny import toml, write
         (("ansatz.kernel_init", "normal"), ["`ansatz`", "'kernel_init'"]),
         (("ansatz.param_dtype", "float46"), ["`ansatz.param_dtype`", "Did you mean 'float64'"]),
         (("sampler.n_chain", 2), ["`sampler`", "Did you mean 'n_chains'"]),
+        (("sampler.chunk_size", "Auto"), ["`sampler.chunk_size`", "an integer or 'auto'"]),
         (("sampler.move", ...), ["[sampler]", "`move`", "be given"]),
         (("sampler.move.kind", "Exchang"), ["`sampler.move.kind`", "Did you mean 'Exchange'"]),
         (("sampler.move.pair", 1), ["`sampler.move`", "Did you mean 'pairs'"]),
