@@ -45,6 +45,19 @@ class Optimisation:
         record = self.driver.advance()
         return {"energy": float(record["energy"].mean), "error": float(record["energy"].error)}
 
+    def steps(self, n, steps_per_call=1):
+        """`n` steps as users make them."""
+        self.driver.run(n, progress=False, steps_per_call=steps_per_call)
+
+    def compare_calls(self, n, steps_per_call):
+        """Largest difference between parameters after `n` steps made one by one and several in a call."""
+        start, ends = self.driver.gathered_progress(), []
+        for several in (1, steps_per_call):
+            self.driver.restore(start)
+            self.steps(n, several)
+            ends.append(named(self.driver.progress.params))
+        return max(float(np.max(np.abs(ends[0][name] - ends[1][name]))) for name in ends[0])
+
     def sample(self):
         """New samples, as in a step."""
         self.drawn = self.drawn.sample()
@@ -67,9 +80,12 @@ class Optimisation:
     def step_from(self, file, out):
         """A step of the optimisation itself from these parameters: its samples, its energy and the parameters after."""
         self.load(file)
+        drawn = None if self.state.draws == 1 else self.driver.state.samples.flat_sigma
         record = self.driver.advance()
-        progress = self.driver.progress  # with one draw per chain, chains are where the samples were taken
-        np.savez(out, sigma=progress.chains.sigma, energy=record["energy"].mean, **named(progress.params))
+        progress = self.driver.progress
+        # With one draw per chain, chains are where the samples were taken; with more, the step draws those of above.
+        sigma = progress.chains.sigma if drawn is None else drawn
+        np.savez(out, sigma=sigma, energy=record["energy"].mean, **named(progress.params))
 
     def evaluate(self, file, out):
         """log psi and local energies for given configurations and parameters, and what a step subtracts from these."""

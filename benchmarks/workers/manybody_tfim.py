@@ -12,21 +12,22 @@ def start(options, mark):
     return ising(**options)
 
 
-def ising(sites, alpha, samples, precision, rate=0.02, diag_shift=1e-3):
+def ising(sites, alpha, samples, precision, rate=0.02, diag_shift=1e-3, chains=None):
     """One optimisation.
 
     Args:
         sites: length of the periodic chain, at J = h = 1.
         alpha: hidden units per site.
-        samples: number of samples and of chains.
+        samples: number of samples.
         precision: "f32" or "f64", of the wave function.
         rate: what NetKet calls the learning rate: its direction is twice ours, the gradient of the energy instead of
             the force, so that ours is twice as long.
         diag_shift: of SR.
+        chains: their number; None for as many as there are samples.
     """
     space = mb.hilbert.Spin(sites)
     hamiltonian = mb.hamiltonian.ising(space, mb.lattice.chain(sites), J=1.0, h=1.0)
-    sampler = mb.sampler.Metropolis(space, mb.sampler.LocalFlip(), n_chains=samples, n_burn_in=0)
+    sampler = mb.sampler.Metropolis(space, mb.sampler.LocalFlip(), n_chains=chains or samples, n_burn_in=0)
     dtype = {"f32": np.float32, "f64": np.float64}[precision]
     ansatz = mb.ansatz.RBM(alpha=alpha, param_dtype=dtype, use_visible_bias=False)
     state = mb.VariationalState(ansatz, sampler, samples, seed=1)

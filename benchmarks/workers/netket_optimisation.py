@@ -50,6 +50,11 @@ class Optimisation:
         energy = self.driver._loss_stats  # the energy of this step has no public name
         return {"energy": float(energy.mean.real), "error": float(energy.error_of_mean)}
 
+    def steps(self, n):
+        """`n` steps as users make them."""
+        self.driver.run(n, out=None, show_progress=False)
+        jax.block_until_ready(self.state.parameters)
+
     def sample(self):
         """New samples, as in a step."""
         self.state.reset()
@@ -67,7 +72,8 @@ class Optimisation:
         """log psi and local energies for given configurations and parameters, and what a step subtracts from these."""
         params, sigma = given(file)
         self.state.parameters = self._params(params)
-        self.state._samples = jax.numpy.asarray(sigma, np.int8)[:, None]  # one draw per chain
+        shape = (self.state.sampler.n_chains, -1, sigma.shape[-1])  # the draws of a chain follow one another
+        self.state._samples = jax.numpy.asarray(sigma, np.int8).reshape(shape)
         values = self.state.local_estimators(self.hamiltonian).reshape(-1)
         _, direction = self.driver.compute_loss_and_update()
         log_psi = self.state.log_value(sigma)
