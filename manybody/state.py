@@ -412,7 +412,8 @@ class VariationalState:
     def _grown(self, samples: Samples, compiled: CompiledOperator, make: Callable[..., Callable], *more: PyTree) -> Any:
         """Run the function that `make(n_buffer=...)` gives, with a buffer for connections that is large enough."""
         n_rows = int(_counting(self.comm, samples.kind, self.chunk_size)(compiled, samples))
-        n_buffer = buffer_size(n_rows, self.n_local, compiled.n_connections)
+        n_local = self.comm.rows_per_worker(samples.weight) * samples.weight.shape[1]
+        n_buffer = buffer_size(n_rows, n_local, compiled.n_connections)
         return make(n_buffer=n_buffer)(self.params, self.constants, compiled, samples, *more)
 
 

@@ -146,6 +146,8 @@ class FamilyVMC(Descent[Family]):
         comm: Comm | None = None,
     ) -> None:
         _checks.require_type(ansatz, Conditioned, "ansatz")
+        if chunk_size is not None:  # "auto" would count one member only
+            _checks.integer(chunk_size, "chunk_size", minimum=1)
         plain = VariationalState(ansatz.ansatz, sampler, n_samples, seed=seed, chunk_size=chunk_size, comm=comm)
         key = seed if isinstance(seed, jax.Array) else jax.random.key(seed)
         *_, key_chains, self._key = jax.random.split(key, 4)  # the first two are those of `VariationalState`

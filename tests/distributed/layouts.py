@@ -60,6 +60,7 @@ LAYOUTS = {
 _SETTINGS = {
     "JAX_PLATFORMS": "cpu",
     "JAX_ENABLE_X64": "1",
+    "JAX_ENABLE_COMPILATION_CACHE": "0",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "MPLBACKEND": "agg",

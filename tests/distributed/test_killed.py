@@ -46,7 +46,7 @@ class Job:
         layout = LAYOUTS[self.layout]
         program = [sys.executable, "-m", "manybody.program.cli", "ground-state", str(self.folder / "tiny.toml")]
         launcher = [mpiexec(), "-n", str(layout.n_processes)] if layout.under_mpi else []
-        cache = {"JAX_COMPILATION_CACHE_DIR": str(self.folder.parent / "cache")}
+        cache = {"JAX_COMPILATION_CACHE_DIR": str(self.folder.parent / "cache"), "JAX_ENABLE_COMPILATION_CACHE": "1"}
         variables = environment(layout, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0", **cache)
         return subprocess.Popen(
             [*launcher, *program, "--out", str(self.out), *self.options],

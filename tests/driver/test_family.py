@@ -265,6 +265,8 @@ def test_what_is_refused(five_steps):
     for outside in (0.4, 1.6, np.nan):
         with pytest.raises(ValueError, match=r"`couplings` must lie between 0\.5 and 1\.5"):
             five_steps.state.at(outside)
+    with pytest.raises(TypeError, match="`chunk_size` must be an integer"):
+        chains(chunk_size="auto")
     with pytest.raises(ValueError, match="`couplings` must lie between"):
         chains(points=(0.4, 1.0))
     with pytest.raises(ValueError, match=r"`couplings` must have shape"):
