@@ -153,4 +153,8 @@ def _used_rows(used: Array, n_buffer: int) -> tuple[Array, Array]:
 
 
 def _compacted(used: Array, n_buffer: int) -> Array:
-    return jnp.nonzero(used, size=n_buffer, fill_value=used.shape[0])[0].astype(jnp.int32)
+    """As `jnp.nonzero(used, size=n_buffer)`, with one running sum instead of two."""
+    n_rows = used.shape[0]
+    place = jnp.where(used, jnp.cumsum(used, dtype=jnp.int32) - 1, n_buffer)
+    empty = jnp.full_like(place, n_rows, shape=n_buffer)
+    return empty.at[place].set(jnp.arange(n_rows, dtype=jnp.int32), mode="drop")
