@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the phases of a VMC step are from what the machine could do: operations, bytes and times.
+
+    python benchmarks/roofline.py --out benchmarks/out/roofline.json
+
+Peaks are measured: products of matrices, and a stream of numbers from and to memory or caches. The phases are those of
+`profile_step.py`. Operations and bytes are counted in their jaxprs. JSON goes to stdout, a table to stderr. See
+README.md.
+"""
+
+import argparse
+import math
+import sys
+import time
+
+import harness
+import profile_step
+
+import jax  # isort: skip  (after profile_step, which finds the package of this checkout)
+import jax.numpy as jnp
+
+from manybody import _flops
+from manybody.estimator.local import DEFAULT_CHUNK
+
+PHASES = ("sampling", "local energies", "kernel", "solve", "update")
+"""They make a step; "proposals" is a part of the first one."""
+
+DOUBLE = ("kernel", "solve")
+"""Phases in double precision, whatever that of the wave function is."""
+
+TOUCHING = ("dot_general", "conv_general_dilated", "gather", "scatter", "reduce_", "cum", "sort", "dynamic_", "top_k")
+"""What begins with these names reads its arguments from memory and writes its result; so do factorisations. All else is
+taken to be done on the way."""
+
+FACTORISATIONS = {
+    "cholesky": lambda matrix, result: math.prod(matrix.shape) * matrix.shape[-1] / 3,
+    "triangular_solve": lambda matrix, result: math.prod(result.shape) * matrix.shape[-1],
+}
+
+
+def main():
+    args = arguments()
+    report = {"benchmark": "roofline", "arguments": sys.argv[1:], "machine": harness.machine(), "cases": []}
+    report["versions"] = {"jax": jax.__version__, "python": sys.version.split()[0]}
+    report |= {"device": jax.devices()[0].device_kind, "peaks": peaks(args.rounds)}
+    harness.say("measured peaks: " + ", ".join(f"{name} {value:.1f}" for name, value in report["peaks"].items()))
+    for sites, alpha in zip(args.sites, args.alpha, strict=True):
+        for precision in args.precision:
+            case = {"sites": sites, "alpha": alpha, "samples": args.samples, "precision": precision}
+            report["cases"].append(case | measure(case, report["peaks"], args.rounds))
+            show(report["cases"][-1])
+    harness.write(report, args.out)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sites", type=int, nargs="+", default=[64, 128], help="lengths of the chain")
+    parser.add_argument("--alpha", type=int, nargs="+", default=[1, 4], help="hidden units per site, for each length")
+    parser.add_argument("--samples", type=int, default=1024, help="samples; each is a chain of its own")
+    parser.add_argument("--precision", nargs="+", choices=["f32", "f64"], default=["f32", "f64"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", help="file for the report")
+    args = parser.parse_args()
+    if len(args.sites) != len(args.alpha):
+        parser.error(f"--alpha needs as many numbers as --sites ({len(args.sites)}), got {len(args.alpha)}")
+    return args
+
+
+def peaks(rounds, size=1536):
+    """Operations (GF/s) of products of matrices in single and double precision; GB/s from and to memory and caches."""
+    found = {}
+    for name, dtype in (("f32", jnp.float32), ("f64", jnp.float64)):
+        matrix = jnp.ones((size, size), dtype)
+        product = jax.jit(jnp.matmul)
+        times = [profile_step.seconds(lambda f=product, x=matrix: f(x, x))[0] for _ in range(rounds + 1)]
+        found[f"{name}_gflops"] = 2e-9 * size**3 / min(times)
+    return found | {"memory_gb_s": stream(2**25, 1, rounds), "cache_gb_s": stream(2**18, 2**7, rounds)}
+
+
+def stream(length, repeats, rounds):
+    """GB/s of 2 x + 1 for so many numbers in single precision, again and again in the same place."""
+
+    def run(x):
+        # Without the barrier the repetitions would be one pass.
+        return jax.lax.fori_loop(0, repeats, lambda i, y: jax.lax.optimization_barrier(2 * y + 1), x)
+
+    run, x, times = jax.jit(run, donate_argnums=0), jnp.ones(length, jnp.float32), []
+    for _ in range(rounds + 2):  # a new place in memory is slow the first time
+        began = time.perf_counter()
+        x = jax.block_until_ready(run(x))
+        times.append(time.perf_counter() - began)
+    return 2e-9 * x.nbytes * repeats / min(times)
+
+
+def measure(case, peaks, rounds):
+    """Times of the phases, what they count, and how far they are from the roof; and the step that they make."""
+    phases, compilation = profile_step.build(case["sites"], case["alpha"], case["samples"], case["precision"])
+    times = profile_step.profile(phases, compilation, rounds)
+    trips = loops(case["sites"], case["samples"])
+    counts = {name: counted(phases[name], trips.get(name, 1)) for name in PHASES}
+    found = {
+        name: judged(times[name]["min_s"], *counts[name], "f64" if name in DOUBLE else case["precision"], peaks)
+        for name in PHASES
+    }
+    gap = max(found, key=lambda name: found[name]["time_s"] - found[name]["bound_s"])
+    return {"phases": found, "step": together(times["step"]["min_s"], found), "largest_gap": gap}
+
+
+def together(time_s, phases):
+    """A step of this time, which has to do what the phases do, one after the other."""
+    totals = {key: sum(phase[key] for phase in phases.values()) for key in ("operations", "bytes", "bound_s")}
+    return {"time_s": time_s, **totals, "fraction": totals["bound_s"] / time_s}
+
+
+def loops(sites, samples):
+    """Phase -> how often each loop of unknown length repeats there: what the jaxpr does not say.
+
+    Chains are advanced twice in a step, the first time by no sweep (`Metropolis`): the mean is half a sweep. All
+    connections of the Ising chain have a matrix element, and are evaluated in chunks.
+    """
+    return {"sampling": sites / 2, "local energies": math.ceil(sites * samples / DEFAULT_CHUNK)}
+
+
+def counted(function, trips):
+    """Floating-point operations and bytes of a function without arguments."""
+    return _counted(jax.make_jaxpr(function)().jaxpr, trips)
+
+
+def _counted(jaxpr, trips):
+    operations = traffic = 0.0
+    for equation in jaxpr.eqns:
+        name, inner = equation.primitive.name, _flops._inner(equation)
+        if inner is None:
+            more = _own(equation)
+        elif name == "cond":
+            more = min(_counted(branch, trips) for branch in inner)
+        else:
+            repeats = trips if name == "while" else equation.params.get("length", 1)
+            more = [repeats * sum(numbers) for numbers in zip(*(_counted(part, trips) for part in inner), strict=True)]
+            if name in ("while", "scan"):  # what goes round is read and written each time
+                more[1] += 2 * repeats * sum(size_of(x.aval) for x in inner[0].outvars)
+        operations, traffic = operations + more[0], traffic + more[1]
+    return operations, traffic
+
+
+def _own(equation):
+    name, out = equation.primitive.name, equation.outvars[0].aval
+    touches = name in FACTORISATIONS or name.startswith(TOUCHING)
+    every = (*equation.invars, *equation.outvars)
+    traffic = sum(size_of(x.aval) for x in every) if touches else 0
+    if name in ("gather", "dynamic_slice"):
+        traffic = 2 * size_of(out)  # not all that it could have read
+    if name in FACTORISATIONS:
+        return FACTORISATIONS[name](equation.invars[0].aval, out), traffic
+    return _flops._own(equation), traffic
+
+
+def size_of(aval):
+    """Bytes of an array; keys of random numbers count nothing."""
+    size = getattr(getattr(aval, "dtype", None), "itemsize", 0)
+    return size * math.prod(getattr(aval, "shape", ()))
+
+
+def judged(time_s, operations, traffic, precision, peaks):
+    """The bound that the peaks give, and the fraction of it that is reached."""
+    compute = operations / (1e9 * peaks[f"{precision}_gflops"])
+    memory = traffic / (1e9 * peaks["cache_gb_s"])  # most of what a step touches fits in there
+    bound = max(compute, memory)
+    return {
+        "time_s": time_s,
+        "operations": operations,
+        "bytes": traffic,
+        "bound_s": bound,
+        "bound_by": "operations" if compute >= memory else "memory",
+        "fraction": bound / time_s,
+        "gflops": 1e-9 * operations / time_s,
+        "gb_s": 1e-9 * traffic / time_s,
+    }
+
+
+def show(case):
+    harness.say(f"\n{case['sites']} sites, alpha = {case['alpha']}, {case['samples']} samples, {case['precision']}")
+    harness.say(f"{'':16}{'min ms':>10}{'MF':>10}{'MB':>10}{'bound ms':>10}{'reached':>9}  bound by")
+    for name, found in (case["phases"] | {"step": case["step"]}).items():
+        harness.say(
+            f"{name:16}{1e3 * found['time_s']:10.2f}{1e-6 * found['operations']:10.1f}{1e-6 * found['bytes']:10.1f}"
+            f"{1e3 * found['bound_s']:10.2f}{found['fraction']:9.2f}  {found.get('bound_by', '')}"
+        )
+
+
+if __name__ == "__main__":
+    main()

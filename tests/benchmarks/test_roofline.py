@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is counted for the roofline, against numbers found by hand, and the bounds made of it."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests.benchmarks.scripts import BENCHMARKS, load
+
+
+@pytest.fixture(scope="module")
+def roofline():
+    return load(BENCHMARKS / "roofline.py")
+
+
+def test_products_and_what_is_done_on_the_way(roofline):
+    x, y = jnp.ones((3, 4)), jnp.ones((4, 5))
+    operations, traffic = roofline.counted(lambda: jnp.tanh(x @ y), 1)
+    assert operations == 2 * 3 * 4 * 5 + 15
+    assert traffic == 8 * (12 + 20 + 15)
+
+
+def test_loops_of_unknown_length_and_what_goes_round(roofline):
+    n = jnp.int32(7)
+
+    def run():
+        return jax.lax.fori_loop(0, n, lambda i, x: x * 2.0, jnp.ones(10, jnp.float32))
+
+    operations, traffic = roofline.counted(run, trips=7)
+    assert operations == 7 * 10
+    assert traffic == 2 * 7 * (40 + 4 + 4)  # the numbers, and two integers that count
+
+
+def test_gathers_read_what_they_return_and_solvers_are_cubic(roofline):
+    table, rows = jnp.ones((1000, 6)), jnp.arange(5)
+    assert roofline.counted(lambda: table.at[rows].get(mode="promise_in_bounds"), 1)[1] == 2 * 8 * 30
+    matrix, right = jnp.eye(6), jnp.ones((6, 1))
+    assert roofline.counted(lambda: jax.lax.linalg.cholesky(matrix, symmetrize_input=False), 1) == (72, 8 * 72)
+    solved = roofline.counted(lambda: jax.lax.linalg.triangular_solve(matrix, right, left_side=True), 1)
+    assert solved == (36, 8 * (36 + 6 + 6))
+
+
+@pytest.mark.parametrize(("traffic", "bound", "by"), [(2e9, 0.5, "operations"), (1e10, 1.0, "memory")])
+def test_bounds(roofline, traffic, bound, by):
+    peaks = {"f32_gflops": 100.0, "f64_gflops": 50.0, "cache_gb_s": 10.0}
+    found = roofline.judged(2.0, 25e9, traffic, "f64", peaks)
+    assert (found["bound_s"], found["bound_by"], found["fraction"]) == (bound, by, bound / 2)
+    assert found["gflops"] == 12.5
+    step = roofline.together(8.0, {"kernel": found, "solve": found})
+    assert (step["bound_s"], step["fraction"], step["operations"]) == (2 * bound, bound / 4, 50e9)
