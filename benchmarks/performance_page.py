@@ -6,6 +6,7 @@ whose report is not there stays as it is.
 """
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -230,9 +231,9 @@ def picture(reports, path):
     with plt.rc_context({"svg.hashsalt": "manybody", "svg.fonttype": "none"}):
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
         bars = ratios(reports)
-        left.barh(list(bars), list(bars.values()), color="tab:blue")
+        left.bar_label(left.barh(list(bars), list(bars.values()), color="tab:blue"), fmt=" %.1f")
         left.axvline(1.0, color="black", linewidth=0.8)
-        left.set(title="time of a step in units of ours", xscale="log")
+        left.set(title="time of a step in units of ours", xlim=(0, 1.15 * max(bars.values(), default=1.0)))
         left.invert_yaxis()
         for name, entry in reports.get("sweeps", {"networks": {}})["networks"].items():
             sizes = sorted(map(int, entry["sites"]))
@@ -240,6 +241,9 @@ def picture(reports, path):
         right.set(title="a Metropolis sweep", xlabel="sites", ylabel="ms")
         if right.lines:
             right.legend(frameon=False)
+            ticks = sorted({int(x) for line in right.lines for x in line.get_xdata()})
+            right.set_xticks(ticks, map(str, ticks))
+            right.minorticks_off()
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
 
@@ -251,5 +255,5 @@ def ratios(reports):
         for case in reports.get(report, {"cases": []})["cases"]:
             for name, better in case["manybody_is_better_by"].items():
                 label = f"{problem(case)}: {name.split('_')[0]}"
-                found[label] = min(better["step"]["median"], found.get(label, float("inf")))
+                found[label] = min(better["step"]["median"], found.get(label, math.inf))
     return found
