@@ -26,6 +26,9 @@ Judged = tuple[Array, Array]
 """What is known with a surrogate besides its walk: log psi, and the evaluations of psi, the end points among them that
 were new configurations, and those that were accepted (3,)."""
 
+MOST_AT_ONCE = 64
+"""Steps whose random numbers are made at once: 24 bytes for each step and chain."""
+
 
 @dataclass
 class ChainState:
@@ -190,18 +193,18 @@ class Metropolis(Sampler):
     ) -> Callable[[Array, Array, Walk, Judged | None], tuple[Walk, Judged | None]]:
         """All chains make the steps from `start` to `stop`: (start, stop, walk, judged) -> (walk, judged)."""
         if self.surrogate is None:
-            step = self._step(amplitude, comm.chain_keys(key, n_local))
-            return lambda start, stop, walk, judged: (jax.lax.fori_loop(start, stop, step, walk), judged)
+            go = self._go(amplitude, comm.chain_keys(key, n_local), self.sweep_size)
+            return lambda start, stop, walk, judged: (go(start, stop, walk), judged)
         key_walk, key_judge = jax.random.split(key)
-        step, keys = self._step(guide, comm.chain_keys(key_walk, n_local)), comm.chain_keys(key_judge, n_local)
-        n_steps = self.surrogate.n_steps
+        n_steps, keys = self.surrogate.n_steps, comm.chain_keys(key_judge, n_local)
+        go = self._go(guide, comm.chain_keys(key_walk, n_local), n_steps)
 
         def advance(start: Array, stop: Array, walk: Walk, judged: Judged | None) -> tuple[Walk, Judged | None]:
             def judged_walk(number: Array, both: tuple[Walk, Judged]) -> tuple[Walk, Judged]:
                 (sigma, cache, log_phi, counts), judged = both
                 first = start + number * n_steps
                 begin = (sigma, cache, jnp.zeros_like(log_phi), counts)
-                end, new_cache, gain, counts = jax.lax.fori_loop(first, jnp.minimum(first + n_steps, stop), step, begin)
+                end, new_cache, gain, counts = go(first, jnp.minimum(first + n_steps, stop), begin)
                 keys_now = jax.vmap(jax.random.fold_in, (0, None))(keys, first)
                 accepted, judged = _judge(amplitude, keys_now, sigma, end, gain.real, judged)
                 sigma, cache, log_phi = where_accepted(
@@ -214,29 +217,45 @@ class Metropolis(Sampler):
 
         return advance
 
-    def _step(self, amplitude: Amplitude, keys: Array) -> Callable[[Array, Walk], Walk]:
-        """One Metropolis step of all chains: the loop body (number, walk) -> walk."""
-        n_kinds = len(self.move.names)
+    def _go(self, amplitude: Amplitude, keys: Array, length: int) -> Callable[[Array, Array, Walk], Walk]:
+        """All chains make the steps from `start` to `stop`, usually `length` of them: (start, stop, walk) -> walk.
+
+        Random numbers that do not depend on where the chains are come for many steps at once: each call of the
+        generator is a loop of its own, which would take more time than the rest of a step of few chains.
+        """
+        n_blocks = -(-length // MOST_AT_ONCE)
+        block = -(-length // n_blocks)
         fold_in = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))
 
-        def step(number: Array, walk: Walk) -> Walk:
-            sigma, cache, log_psi, counts = walk
-            key_propose, key_accept = fold_in(keys, 2 * number + jnp.arange(2, dtype=number.dtype))
-            kind, (sites, values, log_q) = jax.vmap(lambda k, s: self.move.propose_kind(k, s, self.space))(
-                key_propose, sigma
-            )
-            log_ratio, commit = try_change(amplitude, cache, sites, values)
-            accepted = _accepts(key_accept, 2.0 * log_ratio.real, log_q)
-            proposed = apply_change(sigma, sites, values)
-            if not self.space.has_only_sectors:
-                accepted &= self.space.contains(proposed)
-            sigma = where_accepted(accepted, proposed, sigma)
-            log_psi = log_psi + jnp.where(accepted, log_ratio, jnp.zeros_like(log_ratio))
-            of_kind = kind[:, None] == jnp.arange(n_kinds, dtype=kind.dtype)[None, :]
-            tally = jnp.stack([of_kind.sum(axis=0), (of_kind & accepted[:, None]).sum(axis=0)])
-            return sigma, commit(accepted), log_psi, counts + tally.astype(counts.dtype)
+        def go(start: Array, stop: Array, walk: Walk) -> Walk:
+            def some(number: Array, walk: Walk) -> Walk:
+                first = start + number * block
+                keys_now = fold_in(keys, 2 * first + jnp.arange(2 * block, dtype=first.dtype))
+                propose, judge = keys_now[0::2], _thresholds(keys_now[1::2])  # (steps, chains)
+                n_steps = jnp.minimum(block, stop - first)
+                return jax.lax.fori_loop(
+                    0, n_steps, lambda i, walk: self._step(amplitude, propose[i], judge[i], walk), walk
+                )
 
-        return step
+            return jax.lax.fori_loop(0, (stop - start + block - 1) // block, some, walk)
+
+        return go
+
+    def _step(self, amplitude: Amplitude, keys: Array, threshold: Array, walk: Walk) -> Walk:
+        """One Metropolis step of all chains, with a key and a threshold for each."""
+        n_kinds = len(self.move.names)
+        sigma, cache, log_psi, counts = walk
+        kind, (sites, values, log_q) = jax.vmap(lambda k, s: self.move.propose_kind(k, s, self.space))(keys, sigma)
+        log_ratio, commit = try_change(amplitude, cache, sites, values)
+        accepted = _accepts(threshold, 2.0 * log_ratio.real, log_q)
+        proposed = apply_change(sigma, sites, values)
+        if not self.space.has_only_sectors:
+            accepted &= self.space.contains(proposed)
+        sigma = where_accepted(accepted, proposed, sigma)
+        log_psi = log_psi + jnp.where(accepted, log_ratio, jnp.zeros_like(log_ratio))
+        of_kind = kind[:, None] == jnp.arange(n_kinds, dtype=kind.dtype)[None, :]
+        tally = jnp.stack([of_kind.sum(axis=0), (of_kind & accepted[:, None]).sum(axis=0)])
+        return sigma, commit(accepted), log_psi, counts + tally.astype(counts.dtype)
 
 
 def _zeros_like(functions: tuple[Callable, ...], sigma: Array) -> tuple[PyTree, ...]:
@@ -245,9 +264,13 @@ def _zeros_like(functions: tuple[Callable, ...], sigma: Array) -> tuple[PyTree, 
     return tuple(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree) for tree in shapes)
 
 
-def _accepts(keys: Array, log_p_ratio: Array, log_q_ratio: Array) -> Array:
+def _thresholds(keys: Array) -> Array:
+    """Logarithms of uniform random numbers, one for each key."""
+    return jnp.log(jax.vmap(jax.random.uniform)(keys.reshape(-1))).reshape(keys.shape)
+
+
+def _accepts(threshold: Array, log_p_ratio: Array, log_q_ratio: Array) -> Array:
     """The rule of Metropolis and Hastings, for each chain; a ratio that is nan is refused."""
-    threshold = jnp.log(jax.vmap(jax.random.uniform)(keys))
     return threshold < log_p_ratio + log_q_ratio.astype(threshold.dtype)
 
 
@@ -259,7 +282,7 @@ def _judge(
     new = amplitude.log_psi(end)
     # Where phi vanishes, no walk leads, so a chain can only have started there: it goes wherever psi does not vanish.
     gain = jnp.where(jnp.isposinf(gain), -jnp.inf, gain)
-    accepted = _accepts(keys, 2.0 * (new - log_psi).real, -2.0 * gain)
+    accepted = _accepts(_thresholds(keys), 2.0 * (new - log_psi).real, -2.0 * gain)
     moved = jnp.any(end != sigma, axis=-1)
     tally = jnp.stack([jnp.ones_like(moved), moved, moved & accepted]).sum(axis=1)
     return accepted, (jnp.where(accepted, new, log_psi), counts + tally.astype(counts.dtype))
