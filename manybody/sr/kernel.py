@@ -35,6 +35,9 @@ Path = tuple[str, ...]
 _EXCHANGED = 2**20
 """Entries of the Jacobian that a worker sends at a time."""
 
+_NARROW = 1024
+"""Parameter arrays with fewer columns are contracted together (a transformer's kernel: 16 ms instead of 39)."""
+
 
 class Layer(NamedTuple):
     """A dense layer that is treated by its structure."""
@@ -61,10 +64,17 @@ def kernel(tangent: Tangent) -> Float[Array, "rows rows"]:
         own = own + _layer_kernel(layer, h, d, comm.all_gather(h), comm.all_gather(d))
     if others:
         partial = comm.pvary(jnp.zeros((n_rows, n_rows)))
-        for block in others:  # (samples, parts, ...) of one leaf
-            partial = partial + _contracted(comm, block.reshape(n_local * n_parts, -1))
+        for block in _gathered([x.reshape(n_local * n_parts, -1) for x in others]):
+            partial = partial + _contracted(comm, block)
         own = own + comm.psum_scatter(partial).reshape(own.shape)
     return comm.all_gather(tangent.centered_kernel(own)).reshape(n_rows, n_rows)
+
+
+def _gathered(blocks: list[Array]) -> list[Array]:
+    """Narrow blocks of columns side by side: each product adds to the whole kernel, which takes its own time."""
+    narrow = [x for x in blocks if x.shape[1] < _NARROW]
+    of_type = {x.dtype: [y for y in narrow if y.dtype == x.dtype] for x in narrow}  # single precision stays so
+    return [jnp.concatenate(some, axis=1) for some in of_type.values()] + [x for x in blocks if x.shape[1] >= _NARROW]
 
 
 def _contracted(comm: Comm, flat: Float[Array, "rows params"]) -> Float[Array, "all_rows all_rows"]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import pytest
 from manybody.parallel import Comm, MeshComm, MPIComm, cluster, failure, guard, launch
 from manybody.parallel.cluster import Started
 
-MODULE = sys.modules["manybody.parallel.launch"]  # whose name the function hides
+MODULE = importlib.import_module("manybody.parallel.launch")  # whose name the function hides
 
 
 class Ended(BaseException):

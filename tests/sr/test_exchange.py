@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contracted kernel, put together from columns that workers exchange some at a time."""
 
-import sys
+import importlib
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,7 @@ from manybody.hilbert import Spin
 from manybody.parallel import mesh_comm
 from manybody.sampler import LocalFlip, Metropolis
 
-MODULE = sys.modules["manybody.sr.kernel"]  # the package has a function of this name
+MODULE = importlib.import_module("manybody.sr.kernel")  # the package has a function of this name
 
 
 class Cosines(nn.Module):
