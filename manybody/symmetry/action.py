@@ -213,7 +213,9 @@ def _check_sites(action: Action) -> None:
 def _check_space(action: Action) -> None:
     """Raise `ValueError` if random configurations leave the space, or show that the signs are no representation."""
     group = action.group
-    levels = np.asarray(action.space.to_levels(np.asarray(action.space.random_state(jax.random.key(0), PROBES))))
+    with jax.ensure_compile_time_eval():  # an ansatz may make its action while it is traced
+        sigma = np.asarray(action.space.random_state(jax.random.key(0), PROBES))
+    levels = np.asarray(action.space.to_levels(sigma))
     products = group.multiply(np.arange(group.order), group.generators[:, None])  # T_h T_g = T_hg
     every = np.arange(group.order)[:, None]
     own = action.level_signs(levels[None], every) if action.has_signs else None  # (order, probes)
