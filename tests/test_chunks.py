@@ -157,6 +157,7 @@ def work_space(n_samples, chunk_size):
     return state.chunk_size, memory.taken(estimator, *arguments), step
 
 
+@pytest.mark.slow
 def test_a_step_stays_within_the_limit():
     """For twice and eight times as many samples; without chunks it does not for the fewest."""
     assert min(work_space(2048, None)[1:]) > LIMIT

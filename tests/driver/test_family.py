@@ -112,6 +112,7 @@ def test_between_the_couplings():
         assert found == pytest.approx(susceptibility(N_SITES, h), rel=0.05)
 
 
+@pytest.mark.slow
 def test_several_couplings_and_direct_draws():
     space = Spin(4)
 

@@ -100,6 +100,7 @@ def test_small_spaces(operator: DiscreteOperator, group: PermutationGroup, expec
     assert broken_element(operator, group) == (None if expected else group.generators[np.argmin(commute)])
 
 
+@pytest.mark.slow
 def test_large_spaces() -> None:
     """Where nothing can be enumerated; also one bond in many that is different, and dilute particles."""
     lattice = square(6)

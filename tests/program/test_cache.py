@@ -38,6 +38,7 @@ def run(tmp_path: Path, out: str) -> list[dict]:
     return list(read_log(tmp_path / out / "log.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_second_run_finds_the_step_of_the_first(tmp_path: Path) -> None:
     def steps() -> list[Path]:
         return list((tmp_path / "cache" / "manybody" / folder().name).glob("jit_step-*-cache"))
