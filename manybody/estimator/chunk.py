@@ -12,6 +12,7 @@ import numpy as np
 from manybody import _checks
 from manybody._precision import widen
 from manybody._types import Array, Float, Int, Int8, PyTree
+from manybody.estimator.derivatives import jacobian_rows
 from manybody.estimator.local import DEFAULT_CHUNK
 from manybody.network import Network
 from manybody.parallel import Comm, memory
@@ -101,18 +102,11 @@ def _derivatives(
 ) -> Float[Array, "samples parts params"]:
     """Rows of the Jacobian as stochastic reconfiguration needs them, without their mean."""
 
-    def one(s: Array) -> Array:
-        value, pullback = jax.vjp(lambda p: network.log_psi(p, constants, s[None])[0], params)
-        ones = jnp.ones_like(value)
-        turns = [ones, -1j * ones] if jnp.iscomplexobj(value) else [ones]  # for the real and the imaginary part
-        return jnp.stack([_flat(pullback(turn)[0]) for turn in turns])
+    def log_psi(p: PyTree, s: Array) -> Array:
+        return network.log_psi(p, constants, s)
 
-    return jax.vmap(one)(sigma)
-
-
-def _flat(tree: PyTree) -> Float[Array, "params"]:
-    wide = [widen(x).ravel() for x in jax.tree.leaves(tree)]
-    return jnp.concatenate([part for x in wide for part in ([x.real, x.imag] if jnp.iscomplexobj(x) else [x])])
+    n_parts = 2 if jnp.iscomplexobj(jax.eval_shape(log_psi, params, sigma)) else 1
+    return jacobian_rows(log_psi, params, sigma, n_parts)
 
 
 def _ratios(

@@ -21,10 +21,11 @@ import jax.numpy as jnp
 from manybody import _checks, linalg
 from manybody._precision import foreign_code
 from manybody._types import Array, Inexact, Int, PyTree
+from manybody.estimator.derivatives import flatten_real
 from manybody.parallel import Comm
 from manybody.sr import noise
 from manybody.sr.kernel import describe, kernel
-from manybody.sr.tangent import Tangent, flatten_real, unflatten_complex, unflatten_real
+from manybody.sr.tangent import Tangent, unflatten_complex, unflatten_real
 
 METHODS = ("auto", "parameters", "samples")
 SOLVERS = ("cholesky", "pinv", "qr", "cg")

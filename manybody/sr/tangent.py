@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from manybody._precision import count_real, widen
 from manybody._types import Array, Complex, Float, Inexact, PyTree
 from manybody.estimator import weighted_gradient
+from manybody.estimator.derivatives import jacobian_rows
 from manybody.estimator.expect import LogPsi
 from manybody.parallel import Comm
 from manybody.parallel.chunk import map_rows
@@ -172,10 +173,10 @@ class TangentMap(Tangent):
     def jacobian(self) -> Float[Array, "samples parts params"]:
         params = self.comm.pvary(self.params)
 
-        def one(sigma: Array) -> Array:
-            return jnp.stack([flatten_real(g) for g in gradients(self.log_psi, params, sigma, self.n_parts)])
+        def some(sigma: Array) -> Array:
+            return jacobian_rows(self.log_psi, params, sigma, self.n_parts)
 
-        return self.center(map_rows(jax.vmap(one), self.samples.flat_sigma, self.chunk_size))
+        return self.center(map_rows(some, self.samples.flat_sigma, self.chunk_size))
 
     @functools.cached_property
     def is_holomorphic(self) -> bool:
@@ -210,25 +211,6 @@ def deviations(
     own = own - comm.psum(jnp.einsum("i,iujv->ujv", weight, own))[None]
     own = own - jnp.einsum("iujv,j->iuv", own, every)[:, :, None]
     return own * jnp.sqrt(weight)[:, None, None, None] * jnp.sqrt(every)[None, None, :, None]
-
-
-def gradients(log_psi: LogPsi, params: PyTree, sigma: Array, n_parts: int) -> list[PyTree]:
-    """Gradients of the real (and imaginary) part of log psi of one configuration, conjugated: d/dRe + i d/dIm."""
-    value, pullback = jax.vjp(lambda p: log_psi(p, sigma[None])[0], params)
-    # JAX: a cotangent c gives the gradient of Re(c * value) as d/dRe - i d/dIm; Im(value) = Re(-i * value).
-    cotangents = (
-        [jnp.ones_like(value), -1j * jnp.ones_like(value)][:n_parts] if n_parts == 2 else [jnp.ones_like(value)]
-    )
-    return [jax.tree.map(jnp.conj, pullback(c)[0]) for c in cotangents]
-
-
-def flatten_real(tree: PyTree) -> Float[Array, "params"]:
-    """One real vector: leaf after leaf, of complex leaves the real parts and then the imaginary parts."""
-    pieces = []
-    for x in jax.tree.leaves(tree):
-        x = widen(x)
-        pieces += [x.real.ravel(), x.imag.ravel()] if jnp.iscomplexobj(x) else [x.ravel()]
-    return jnp.concatenate(pieces)
 
 
 def unflatten_complex(vector: Complex[Array, "params"], like: PyTree) -> PyTree:

@@ -10,11 +10,11 @@ import pytest
 import scipy.stats
 
 from manybody import VariationalState, hamiltonian, lattice, operator, sr
+from manybody.estimator.derivatives import flatten_real
 from manybody.hilbert import Spin
 from manybody.sampler import Exact, Exchange, Metropolis
 from manybody.sr import SR, Problem, TangentMap
 from manybody.sr.precondition import SOLVERS
-from manybody.sr.tangent import flatten_real
 from tests.estimator.ansatzes import ANSATZES, N_SITES, spread
 from tests.exact_formulas import QUICK, Dense, to_vector
 

@@ -10,6 +10,7 @@ import pytest
 
 from manybody.ansatz import MLP, RBM, Conditioned
 from manybody.estimator import local_values
+from manybody.estimator.derivatives import flatten_real
 from manybody.hamiltonian import ising
 from manybody.hilbert import Spin
 from manybody.lattice import chain
@@ -18,7 +19,6 @@ from manybody.parallel import REPLICATED, Comm, mesh_comm
 from manybody.sampler import Exact
 from manybody.sr import SR, Gradient, Problem, TangentFamily
 from manybody.sr.kernel import describe, kernel
-from manybody.sr.tangent import flatten_real
 from tests.exact_formulas import QUICK, Dense, to_vector
 
 N_SITES, SHIFT = 4, 1e-3

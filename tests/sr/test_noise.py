@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from manybody import VariationalState, hamiltonian, lattice
+from manybody.estimator.derivatives import flatten_real
 from manybody.hilbert import Spin
 from manybody.parallel import REPLICATED, Comm, mesh_comm
 from manybody.sampler import Exact
 from manybody.sampler.base import samples_spec
 from manybody.sr import SR, Problem, TangentMap
-from manybody.sr.tangent import flatten_real
 from tests.estimator.ansatzes import pair_apply, pair_init
 from tests.exact_formulas import QUICK
 

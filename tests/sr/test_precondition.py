@@ -11,13 +11,14 @@ import pytest
 
 from manybody import VariationalState, driver, hamiltonian, lattice, sr
 from manybody._precision import count_real
+from manybody.estimator.derivatives import flatten_real
 from manybody.hilbert import Spin
 from manybody.parallel import REPLICATED, Comm, mesh_comm
 from manybody.sampler import Exact, LocalFlip, Metropolis, Samples
 from manybody.sampler.base import samples_spec
 from manybody.sr import SR, Problem, TangentMap
 from manybody.sr.precondition import SOLVERS
-from manybody.sr.tangent import flatten_real, unflatten_real
+from manybody.sr.tangent import unflatten_real
 from tests.estimator.ansatzes import pair_apply, pair_init
 from tests.exact_formulas import QUICK, from_vector, to_vector
 
