@@ -28,7 +28,7 @@ from manybody.ansatz._numerics import Initializer, log_cosh, working_dtype
 
 OUTPUTS = ("real", "phase", "signed", "log_cosh")
 
-GELU_SLOPE = 2 * math.sqrt(2 / math.pi)
+GELU_SLOPE = math.sqrt(2 / math.pi)
 
 
 def reim_gelu(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
@@ -37,8 +37,9 @@ def reim_gelu(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
 
 
 def _gelu(x: Array) -> Array:
-    # The form with tanh, written as a logistic function: twice as fast as jax.nn.gelu.
-    return x * jax.lax.logistic(GELU_SLOPE * (x + 0.044715 * x * x * x))
+    # As jax.nn.gelu, with fewer operations: of all functions of this kind tanh is the fastest on processors.
+    half = 0.5 * x
+    return half + half * jnp.tanh(x * (GELU_SLOPE + GELU_SLOPE * 0.044715 * (x * x)))
 
 
 def check_output(output: str, param_dtype: Any) -> None:
@@ -65,12 +66,11 @@ class Head(nn.Module):
     bias_init: Initializer
 
     @nn.compact
-    def __call__(self, y: Inexact[Array, "places batch features"]) -> Inexact[Array, " batch"]:
-        n_places, _, n_features = y.shape
+    def __call__(self, z: Inexact[Array, "batch features"], n_places: int) -> Inexact[Array, " batch"]:
+        n_features = z.shape[1]
         dtype = working_dtype(self.param_dtype)
         spread = math.sqrt(n_places * (2 * n_features if self.output == "log_cosh" else 4))
         shape = n_features, self._n_numbers(n_features)
-        z = jnp.sum(y, axis=0)
         u = z @ self.param("kernel", lambda *args: self.kernel_init(*args) / spread, shape, dtype)  # (batch, numbers)
         if self.output == "real":
             return u[:, 0]

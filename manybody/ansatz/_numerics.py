@@ -62,6 +62,18 @@ def scaled_normal(scale: float = 1.0) -> Initializer:
     return init
 
 
+def at_all_places(
+    matrix: Inexact[Array, "n_out n_in"], x: Inexact[Array, "places n_in batch"]
+) -> Inexact[Array, "places n_out batch"]:
+    """A matrix applied to the features of each place, as they lie in memory.
+
+    Of a single configuration, for which the places are the rows of one product, derivatives are smaller in between.
+    """
+    if x.shape[2] == 1:
+        return (x[:, :, 0] @ matrix.T)[:, :, None]
+    return jnp.broadcast_to(matrix[None], (len(x), *matrix.shape)) @ x
+
+
 def working_dtype(param_dtype: Any) -> jnp.dtype:
     """The type that parameters have and computations are made in (single precision where 64-bit mode is off)."""
     return jax.dtypes.canonicalize_dtype(param_dtype)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The residual network that lives on the places of a lattice or a graph, however neighbours are told apart."""
+"""The residual network that lives on the places of a lattice or a graph, however neighbours are told apart.
+
+The batch is the last axis: it is the long one, and loops over numbers are compiled for that of the last axis.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from manybody._types import Array, Inexact
 from manybody.ansatz._numerics import Initializer, working_dtype
@@ -18,8 +22,8 @@ class Mixing(Protocol):
     """A linear map between features on places: y_i = sum_r sum_j A^r_ij x_j W_r, for some relations r of places."""
 
     def __call__(
-        self, x: Inexact[Array, "places batch c_in"], kernel: Inexact[Array, "relations c_in c_out"]
-    ) -> Inexact[Array, "places batch c_out"]: ...
+        self, x: Inexact[Array, "places c_in batch"], kernel: Inexact[Array, "relations c_in c_out"]
+    ) -> Inexact[Array, "places c_out batch"]: ...
 
 
 class ResidualNetwork(nn.Module):
@@ -50,16 +54,22 @@ class ResidualNetwork(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Inexact[Array, "places batch inputs"], mix: Mixing, n_relations: int
-    ) -> Inexact[Array, "places batch features"]:
+        self, x: Inexact[Array, "places inputs batch"], mix: Mixing, n_relations: int
+    ) -> Inexact[Array, "places features batch"]:
         def layer(x: Array, number: int) -> Array:
             dtype = working_dtype(self.param_dtype)
-            shape = n_relations, x.shape[-1], self.features
+            shape = n_relations, x.shape[1], self.features
             y = mix(x, self.param(f"kernel_{number}", self.kernel_init, shape, dtype))
-            return y + self.param(f"bias_{number}", self.bias_init, (self.features,), dtype)[None, None]
+            return y + self.param(f"bias_{number}", self.bias_init, (self.features,), dtype)[None, :, None]
 
         x = layer(x, 0)
         for block in range(self.blocks):
             step = layer(self.activation(x / math.sqrt(block + 1)), 2 * block + 1)
             x = x + layer(self.activation(step), 2 * block + 2)
         return self.activation(x / math.sqrt(self.blocks + 1))
+
+
+def sum_of_places(y: Inexact[Array, "places features batch"]) -> Inexact[Array, "batch features"]:
+    """z = sum_i y_i, as a product with ones: many times faster than a sum over the first axis on processors."""
+    ones = jnp.ones((1, len(y)), y.dtype)
+    return (ones @ y.reshape(len(y), -1)).reshape(y.shape[1:]).T

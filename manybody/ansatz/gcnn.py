@@ -136,7 +136,7 @@ class GCNN(nn.Module):
             x = x + step if self.residual else step
         seen = orbit(sector, self.row)
         factors = coefficients(seen, acting, flat, x.real.dtype) / self.features[-1]
-        logs = jnp.moveaxis(x, 1, 0).reshape(len(flat), -1, self.features[-1])  # in the order of places
+        logs = jnp.moveaxis(x, 3, 0).reshape(len(flat), -1, self.features[-1])  # in the order of places
         order = np.argsort(places.places[seen.elements])
         if len(order) < logs.shape[1]:
             logs = logs[:, places.places[seen.elements][order]]
@@ -178,29 +178,29 @@ class GCNN(nn.Module):
 
     def _lifted(
         self, sigma: Int8[Array, "batch sites"], places: Layout
-    ) -> Inexact[Array, "points batch cosets features"]:
+    ) -> Inexact[Array, "points cosets features batch"]:
         n_sites = places.targets.shape[-1]
         _checks.require(sigma.shape[1] == n_sites, "sigma", f"have {n_sites} sites", sigma.shape[1])
         kernel = self._parameter("kernel_0", self.kernel_init, (n_sites, self.features[0]))
         kernel = kernel[places.targets] * jnp.asarray(places.parities[..., None, None], kernel.dtype)
-        x = jnp.einsum("bj,nrjf->nbrf", self._inputs(sigma), kernel)
+        x = jnp.einsum("nrjf,bj->nrfb", kernel, self._inputs(sigma))
         return self._biased(x, 0)
 
     def _convolved(
-        self, x: Inexact[Array, "points batch cosets features"], on: Grid, layer: int
+        self, x: Inexact[Array, "points cosets features batch"], on: Grid, layer: int
     ) -> Inexact[Array, "..."]:
-        n_points, n_batch, n_cosets, n_in = x.shape
+        n_points, n_cosets, n_in, n_batch = x.shape
         n_out = self.features[layer]
         kernel = self._parameter(f"kernel_{layer}", self.kernel_init, (n_points * n_cosets, n_in, n_out))
         kernel = jnp.swapaxes(kernel[on.differences], 2, 3)  # (points, cosets, features, cosets, features)
         kernel = kernel.reshape(n_points, n_cosets * n_in, n_cosets * n_out)
-        y = on_box(on.shape)(x.reshape(n_points, n_batch, -1), kernel)
-        return self._biased(y.reshape(n_points, n_batch, n_cosets, n_out), layer)
+        y = on_box(on.shape)(x.reshape(n_points, -1, n_batch), kernel)
+        return self._biased(y.reshape(n_points, n_cosets, n_out, n_batch), layer)
 
     def _biased(self, x: Array, layer: int) -> Array:
         if not self.use_bias:
             return x
-        return x + self._parameter(f"bias_{layer}", self.bias_init, x.shape[-1:])[None, None, None]
+        return x + self._parameter(f"bias_{layer}", self.bias_init, x.shape[2:3])[None, None, :, None]
 
     def _parameter(self, name: str, init: Initializer, shape: tuple[int, ...]) -> Array:
         return self.param(name, init, shape, working_dtype(self.param_dtype))

@@ -16,8 +16,8 @@ from manybody._lazy import networkx as nx
 from manybody._struct import read_only
 from manybody._types import Array, Inexact, Int8
 from manybody.ansatz._heads import Head, check_output, reim_gelu
-from manybody.ansatz._numerics import Initializer, check_dtype, working_dtype
-from manybody.ansatz._residual import ResidualNetwork
+from manybody.ansatz._numerics import Initializer, at_all_places, check_dtype, working_dtype
+from manybody.ansatz._residual import ResidualNetwork, sum_of_places
 from manybody.lattice import AbstractLattice, Graph, from_networkx
 
 
@@ -106,12 +106,14 @@ class GraphNetwork(nn.Module):
         n_sites = self.graph.n_sites
         _checks.require(sigma.shape[-1] == n_sites, "sigma", f"have {n_sites} sites", sigma.shape[-1])
         mix = neighbours(self.graph, self.bonds)
-        x = jnp.asarray(sigma).astype(working_dtype(self.param_dtype)).reshape(-1, n_sites).T[:, :, None]
+        x = jnp.asarray(sigma).astype(working_dtype(self.param_dtype)).reshape(-1, n_sites)
+        x = x.T[:, None]  # (sites, 1, batch)
         network = ResidualNetwork(
             self.features, self.blocks, self.activation, self.param_dtype, self._spread(mix), self.bias_init
         )
-        y = network(x, mix, 1 + len(mix.adjacency))  # (sites, batch, features)
-        return Head(self.output, self.param_dtype, self.kernel_init, self.bias_init)(y).reshape(sigma.shape[:-1])
+        y = network(x, mix, 1 + len(mix.adjacency))  # (sites, features, batch)
+        head = Head(self.output, self.param_dtype, self.kernel_init, self.bias_init)
+        return head(sum_of_places(y), n_sites).reshape(sigma.shape[:-1])
 
     def _spread(self, mix: Neighbours) -> Initializer:
         """The initialiser, with weights that are smaller the more neighbours there are, as their sum is taken."""
@@ -128,13 +130,13 @@ class Neighbours(NamedTuple):
     adjacency: np.ndarray
 
     def __call__(
-        self, x: Inexact[Array, "sites batch c_in"], kernel: Inexact[Array, "relations c_in c_out"]
-    ) -> Inexact[Array, "sites batch c_out"]:
+        self, x: Inexact[Array, "sites c_in batch"], kernel: Inexact[Array, "relations c_in c_out"]
+    ) -> Inexact[Array, "sites c_out batch"]:
         """y_i = W_0 x_i + sum_k W_k sum_j A^k_ij x_j."""
-        y = x @ kernel[0]
+        y = at_all_places(kernel[0].T, x)
         for joined, weights in zip(self.adjacency, kernel[1:], strict=True):
             heard = jnp.asarray(joined, x.dtype) @ x.reshape(len(x), -1)
-            y = y + heard.reshape(x.shape) @ weights
+            y = y + at_all_places(weights.T, heard.reshape(x.shape))
         return y
 
 

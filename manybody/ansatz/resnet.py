@@ -15,7 +15,7 @@ from manybody.ansatz._cells import check_size, window
 from manybody.ansatz._convolution import on_lattice
 from manybody.ansatz._heads import Head, check_output, reim_gelu
 from manybody.ansatz._numerics import Initializer, check_dtype, working_dtype
-from manybody.ansatz._residual import ResidualNetwork
+from manybody.ansatz._residual import ResidualNetwork, sum_of_places
 from manybody.lattice import Lattice
 
 
@@ -104,7 +104,7 @@ class ResNet(nn.Module):
         taps = window(self.lattice, self.kernel_size, self.radius)
         options = {"param_dtype": self.param_dtype, "kernel_init": self.kernel_init, "bias_init": self.bias_init}
         x = jnp.asarray(sigma).astype(working_dtype(self.param_dtype)).reshape(-1, n_cells, n_sites // n_cells)
-        x = jnp.swapaxes(x, 0, 1)  # (cells, batch, sites of a cell)
+        x = jnp.moveaxis(x, 0, 2)  # (cells, sites of a cell, batch)
         network = ResidualNetwork(self.features, self.blocks, self.activation, **options)
         y = network(x, on_lattice(self.lattice, taps), len(taps))
-        return Head(self.output, **options)(y).reshape(sigma.shape[:-1])
+        return Head(self.output, **options)(sum_of_places(y), n_cells).reshape(sigma.shape[:-1])

@@ -112,7 +112,7 @@ class ViT(nn.Module):
             x = x + self._attention(self._normalised(x, f"norm_attention_{layer}"), tiles, layer)
             x = x + self._perceptron(self._normalised(x, f"norm_hidden_{layer}"), layer)
         head = Head(self.output, self.param_dtype, self.kernel_init, self.bias_init)
-        return head(self._normalised(x, "norm")).reshape(sigma.shape[:-1])
+        return head(jnp.sum(self._normalised(x, "norm"), axis=0), len(x)).reshape(sigma.shape[:-1])
 
     def row_labels(self) -> dict[str, list[tuple[int, ...]]]:
         """Displacements that the rows of the attention stand for: with them it carries over to larger lattices."""

@@ -11,7 +11,8 @@ import pytest
 
 from manybody.ansatz import ResNet, Symmetrised
 from manybody.ansatz._cells import window
-from manybody.ansatz._convolution import on_lattice
+from manybody.ansatz._convolution import by_windows, on_lattice
+from manybody.ansatz._waves import by_waves
 from manybody.hilbert import Spin
 from manybody.lattice import Lattice, chain, cubic, honeycomb, kagome, square, triangular
 from manybody.symmetry import Sector
@@ -44,16 +45,22 @@ def neighbours(lattice, taps):
 
 
 def by_loops(x, kernel, cells):
-    """y_n = sum_d x_{n + d} W_d, x (cells, batch, features)."""
-    y = np.zeros((*x.shape[:2], kernel.shape[2]), np.result_type(x, kernel))
+    """y_n = sum_d x_{n + d} W_d, x (cells, features, batch)."""
+    y = np.zeros((len(x), kernel.shape[2], x.shape[2]), np.result_type(x, kernel))
     for weights, row in zip(kernel, cells, strict=True):
         for n, other in enumerate(row):
             if other >= 0:
-                y[n] += x[other] @ weights
+                y[n] += weights.T @ x[other]
     return y
 
 
 # --- convolutions -----------------------------------------------------------------------------------------------------
+
+
+def forms_of(convolve, x, kernel):
+    """The convolution as it chooses, and in either form."""
+    waves = convolve.waves(jnp.iscomplexobj(x))
+    return convolve(x, kernel), by_waves(waves, x, kernel), by_windows(convolve, x, kernel)
 
 
 @each
@@ -62,12 +69,14 @@ def test_convolution(lattice, size, radius):
     cells = neighbours(lattice, taps)
     rng = np.random.default_rng(0)
     for is_complex in (False, True):
-        x, kernel = rng.normal(size=(lattice.n_cells, 2, 3)), rng.normal(size=(len(taps), 3, 2))
+        x, kernel = rng.normal(size=(lattice.n_cells, 3, 2)), rng.normal(size=(len(taps), 3, 2))
         if is_complex:
             x, kernel = x + 1j * rng.normal(size=x.shape), kernel - 1j * rng.normal(size=kernel.shape)
-        convolve = on_lattice(lattice, taps)
-        found = jax.jit(lambda x, kernel, f=convolve: f(x, kernel))(x, kernel)
-        np.testing.assert_allclose(found, by_loops(x, kernel, cells), atol=1e-13)
+        convolve, expected = on_lattice(lattice, taps), by_loops(x, kernel, cells)
+        for n_batch in (2, 1):
+            found = jax.jit(lambda x, kernel, f=convolve: forms_of(f, x, kernel))(x[..., :n_batch], kernel)
+            for y in found:
+                np.testing.assert_allclose(y, expected[..., :n_batch], atol=1e-13)
 
 
 @each
@@ -120,13 +129,13 @@ def test_formula(lattice, options):
         return np.asarray(options.get("activation", jax.nn.gelu)(x))
 
     def layer(x, number):
-        return by_loops(x, params[f"kernel_{number}"], cells) + params[f"bias_{number}"]
+        return by_loops(x, params[f"kernel_{number}"], cells) + params[f"bias_{number}"][:, None]
 
-    x = layer(sigma.reshape(4, lattice.n_cells, -1).swapaxes(0, 1).astype(float), 0)
+    x = layer(np.moveaxis(sigma.reshape(4, lattice.n_cells, -1), 0, 2).astype(float), 0)
     for block in range(blocks):
         step = activation(layer(activation(x / math.sqrt(block + 1)), 2 * block + 1))
         x = x + layer(step, 2 * block + 2)
-    z = np.sum(activation(x / math.sqrt(blocks + 1)), axis=0)
+    z = np.sum(activation(x / math.sqrt(blocks + 1)), axis=0).T
     weights = variables["params"]["Head_0"]["kernel"]
     expected = z @ (weights[:, 0] + 1j * weights[:, 1] if "output" in options else weights[:, 0])
     np.testing.assert_allclose(jax.jit(ansatz.apply)(variables, sigma), expected, rtol=1e-11)
