@@ -215,7 +215,7 @@ def show(title, entries):
         )
 
 
-def slower(entries, tolerance=1.1):
+def slower(entries, tolerance=1.05):
     """Networks for which the chosen form takes more than `tolerance` times the time of another one, with that factor.
 
     Of medians and of shortest times the smaller factor: noise makes one of them large, a wrong choice both.

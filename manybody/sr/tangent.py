@@ -208,8 +208,10 @@ def deviations(
     comm: Comm, own: Float[Array, "a u b v"], weight: Float[Array, "a"], every: Float[Array, "b"]
 ) -> Float[Array, "a u b v"]:
     """From the products x_i y_j to sqrt(w_i) (x_i - <x>) (y_j - <y>) sqrt(w_j), for a worker's x and every y."""
-    own = own - comm.psum(jnp.einsum("i,iujv->ujv", weight, own))[None]
-    own = own - jnp.einsum("iujv,j->iuv", own, every)[:, :, None]
+    columns = comm.psum(jnp.einsum("i,iujv->ujv", weight, own))  # <x> y_j
+    rows = jnp.einsum("iujv,j->iuv", own, every)  # x_i <y>
+    rows = rows - jnp.einsum("ujv,j->uv", columns, every)[None]
+    own = own - columns[None] - rows[:, :, None]
     return own * jnp.sqrt(weight)[:, None, None, None] * jnp.sqrt(every)[None, None, :, None]
 
 

@@ -23,12 +23,12 @@ def networks():
 
 def test_forms_have_the_layers_they_say_and_the_same_kernel(benchmark_kernel, tmp_path):
     worker = load(WORKERS / "manybody_kernel.py").Kernels(samples=12, precision="f64", chunk_size=None)
-    prepared = worker.prepare("RBM, phase", list(benchmark_kernel.FORMS))
+    prepared = worker.prepare("PurifiedDensity", list(benchmark_kernel.FORMS))
     layers = {form: about["layers"] for form, about in prepared["forms"].items()}
     assert layers["contracted"] == layers["jacobian"] == []
-    assert layers["chosen"] == ["hidden", "phase_hidden"]
-    assert set(layers["structured"]) == {"hidden", "phase_hidden", "visible", "phase_visible"}
-    assert (prepared["n_params"], prepared["n_rows"]) == (1120, 24)
+    assert layers["chosen"] == ["network/layers_0", "network/layers_2", "ancillas"]
+    assert set(layers["structured"]) == {*layers["chosen"], "pure"}
+    assert (prepared["n_params"], prepared["n_rows"]) == (580, 24)
     for form in benchmark_kernel.FORMS:
         worker.make(form)
     worker.check(tmp_path / "kernels.npz")
@@ -79,6 +79,13 @@ def test_a_wrong_choice_is_named(benchmark_kernel):
     assert (ratios["time"]["median"], ratios["work_space_mb"]) == (0.25, 0.25)
     found = benchmark_kernel.slower({"good": judged_without(entry, "jacobian"), "bad": entry})
     assert found == {"bad": {"form": "jacobian", "factor": 2.0, "sr_in_samples": True}}
+
+
+@pytest.mark.parametrize(("median", "of_minima", "factor"), [(1.2, 1.06, 1.06), (1.06, 1.2, 1.06), (1.2, 1.04, None)])
+def test_slower_by_both_measures(benchmark_kernel, median, of_minima, factor):
+    times = {"jacobian": {"time": {"median": median, "of_minima": of_minima}}}
+    found = benchmark_kernel.slower({"net": {"chosen_is_times": times, "sr_in_samples": True}})
+    assert found == ({"net": {"form": "jacobian", "factor": factor, "sr_in_samples": True}} if factor else {})
 
 
 def judged_without(entry, form):

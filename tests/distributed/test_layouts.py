@@ -63,8 +63,8 @@ def test_cases_differ(results: Results) -> None:
     """The cases are what their names say, and something happens in them."""
     found = results("serial", SCRIPT, ",".join(ALL), changes=OPTIMISED)
     choices = {case: str(found[f"{case}/choices"]) for case in ALL}
-    assert "structured: hidden;" in choices["samples"]
-    assert "structured: hidden;" in choices["complex"]
+    assert "structured: visible, hidden;" in choices["samples"]
+    assert "structured: visible, hidden;" in choices["complex"]
     assert "structured: none;" in choices["contraction"]
     for space in ("parameters", "samples"):
         for solver in ("cg", "qr"):

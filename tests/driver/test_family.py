@@ -154,7 +154,7 @@ def test_records_and_chains(five_steps):
     assert sigma.shape == (8, 3, N_SITES)
     assert np.any(sigma[:, 0] != sigma[:, 1])
     assert "space of samples" in five_steps.describe()
-    assert "structured: hidden" in five_steps.describe()
+    assert "structured: visible, hidden" in five_steps.describe()
     assert (five_steps.n_traces, five_steps.n_regrowths) == (1, 0)
 
 

@@ -14,8 +14,9 @@ from manybody.network import as_network
 from manybody.parallel import REPLICATED, Comm, mesh_comm
 from manybody.sampler import Samples
 from manybody.sampler.base import samples_spec
-from manybody.sr import TangentMap
-from manybody.sr.kernel import describe, kernel, plan
+from manybody.sr import TangentMap, cost
+from manybody.sr.kernel import kernel, plan
+from manybody.sr.layers import find
 from tests.estimator.ansatzes import NnxNet, pair_apply, pair_init
 from tests.exact_formulas import QUICK
 
@@ -53,6 +54,17 @@ class Net(nn.Module):
         patches = x.reshape(*x.shape[:-1], 3, 2)
         first, second, last = Dense(20), Dense(30), Dense(1)
         return last(jnp.tanh(second(jnp.tanh(first(patches)))).mean(axis=-2))[..., 0]
+
+    def complex_positions(self, x):
+        patches = x.reshape(*x.shape[:-1], 2, 3).astype(complex)
+        z = nn.Dense(4, param_dtype=complex, dtype=complex)(patches)
+        return jnp.sin(nn.Dense(3, param_dtype=float, dtype=complex)(jnp.tanh(z))).sum(axis=(-1, -2))
+
+    def one_input(self, x):  # of the first two, found twice in the same way
+        return jnp.tanh(Dense(7)(-x) * Dense(7)(-x)).sum(axis=-1) + jnp.sin(Dense(5)(jnp.cos(x))).sum(axis=-1)
+
+    def bias_of_two(self, x):  # fewer parameters than samples
+        return jnp.tanh(Dense(1)(x))[..., 0] + jnp.sin(x[..., 0] * self.param("a", nn.initializers.ones, (1,), float))
 
     def shared(self, x):
         layer = Dense(N_SITES)
@@ -141,12 +153,14 @@ def pair_of(net):
     return (lambda key, sigma: net.init(key, sigma), lambda variables, sigma: net.apply(variables, sigma))
 
 
-CASES = {  # ansatz and the layers treated by their structure
+CASES = {  # ansatz and the layers that can be treated by their structure
     "deep": (Net("deep"), ["Dense_0", "Dense_1", "Dense_2"]),
     "no-bias": (Net("no_bias"), ["Dense_0", "Dense_1"]),
     "complex": (Net("complex_deep"), ["Dense_0", "Dense_1"]),
     "real-weights-on-complex": (Net("real_weights_on_complex"), ["Dense_0", "Dense_1"]),
-    "positions": (Net("positions"), ["Dense_1"]),  # 9 (20 + 30) < 20 * 30, but not 9 (2 + 20) < 2 * 20
+    "positions": (Net("positions"), ["Dense_0", "Dense_1", "Dense_2"]),
+    "complex-positions": (Net("complex_positions"), ["Dense_0", "Dense_1"]),
+    "one-input": (Net("one_input"), ["Dense_0", "Dense_1", "Dense_2"]),
     "shared": (Net("shared"), ["Dense_1"]),
     "nested": (Net("nested"), [f"inner/Dense_{i}" for i in range(3)] + ["other/Dense_0", "other/Dense_1"]),
     "residual": (Net("residual"), ["Dense_0"]),
@@ -159,13 +173,14 @@ CASES = {  # ansatz and the layers treated by their structure
     "checkpoint": (Net("checkpoint"), []),
     "subclass": (Net("subclass"), []),
     "two-parts": (Net("two_parts"), ["Dense_0", "Dense_1"]),
-    "mlp": (MLP(hidden=(9, 6)), ["layers_0", "layers_1"]),
-    "rbm-phase": (RBM(separate_phase=True), ["hidden", "phase_hidden"]),
+    "mlp": (MLP(hidden=(9, 6)), ["layers_0", "layers_1", "output"]),
+    "rbm-phase": (RBM(separate_phase=True), ["hidden", "phase_hidden", "phase_visible", "visible"]),
     "nnx": (NnxNet(N_SITES), []),
     "init-apply": ((pair_init, pair_apply), []),
     "pair-of-a-module": (pair_of(Net("deep")), ["Dense_0", "Dense_1", "Dense_2"]),
     "pair-by-hand": (two_halves(), ["Dense_0", "Dense_1", "Dense_2"]),
 }
+FORMS = {"chosen": cost.choose, "contracted": lambda layers, *_: [], "structured": lambda layers, *_: list(layers)}
 
 
 def tangent_of(ansatz, comm=None, n_samples=N_SAMPLES, seed=0):
@@ -183,53 +198,50 @@ def tangent_of(ansatz, comm=None, n_samples=N_SAMPLES, seed=0):
     return make, params, samples
 
 
-@pytest.mark.parametrize(("ansatz", "structured"), CASES.values(), ids=CASES)
-def test_kernel_is_that_of_the_jacobian(ansatz, structured):
+@pytest.mark.parametrize(("ansatz", "possible"), CASES.values(), ids=CASES)
+def test_kernel_is_that_of_the_jacobian(monkeypatch, ansatz, possible):
+    """In all forms: as it is chosen, with no layer by its structure, and with every one."""
     make, params, samples = tangent_of(ansatz)
-    layers, rest = plan(make(params, samples))
-    assert sorted("/".join(path) for path in layers) == sorted(structured)
-    n_covered = sum(1 + layer.has_bias for layer in layers.values())
-    assert len(rest) == len(set(rest)) == len(jax.tree.leaves(params)) - n_covered
+    n_leaves = len(jax.tree.leaves(params))
+    assert sorted("/".join(path) for path in find(make(params, samples))) == sorted(possible)
 
     @functools.partial(jax.jit, compiler_options=QUICK)
-    def both(params, samples):
-        tangent = make(params, samples)
-        return kernel(tangent), tangent.jacobian()
+    def every(params, samples):
+        found = {}
+        for form, choose in FORMS.items():
+            monkeypatch.setattr(cost, "choose", choose)
+            tangent = make(params, samples)
+            layers, rest = plan(tangent)
+            assert len(rest) == len(set(rest)) == n_leaves - sum(1 + layer.has_bias for layer in layers.values())
+            assert form == "chosen" or len(layers) == (len(possible) if form == "structured" else 0)
+            found[form] = kernel(tangent)
+        return found, tangent.jacobian()
 
-    found, rows = both(params, samples)
-    rows = np.asarray(rows).reshape(len(found), -1)
+    found, rows = every(params, samples)
+    rows = np.asarray(rows).reshape(len(found["chosen"]), -1)
     right = rows @ rows.T
-    np.testing.assert_allclose(found, right, rtol=0, atol=1e-12 * np.abs(right).max())
+    for form, matrix in found.items():
+        np.testing.assert_allclose(matrix, right, rtol=0, atol=1e-12 * np.abs(right).max(), err_msg=form)
 
 
-def test_kernel_on_two_workers():
-    """Structured and contracted layers, a number of columns that does not divide, chunks."""
-    ansatz, comm = Net("shared"), mesh_comm(jax.devices()[:2])
+def test_layers_of_one_input():
+    make, params, samples = tangent_of(Net("one_input"))
+    first, second, other = (layer.source for layer in find(make(params, samples)).values())
+    assert first == second != other
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("way", ["shared", "positions", "one_input", "bias_of_two"])
+def test_kernel_on_two_workers(monkeypatch, way, form):
+    """Structured and contracted layers, more and fewer rows than parameters, columns that do not divide, chunks."""
+    monkeypatch.setattr(cost, "choose", FORMS[form])
+    ansatz, comm = Net(way), mesh_comm(jax.devices()[:2])
     make, params, samples = tangent_of(ansatz)
     right = jax.jit(lambda p, s: kernel(make(p, s)), compiler_options=QUICK)(params, samples)
     make_there, _, _ = tangent_of(ansatz, comm)
     specs = (REPLICATED, samples_spec(samples.kind))
     run = comm.spmd(lambda p, s: kernel(make_there(p, s)), specs, REPLICATED, compiler_options=QUICK)
     np.testing.assert_allclose(run(params, samples), right, rtol=0, atol=1e-14)
-
-
-@pytest.mark.parametrize(
-    ("width", "n_positions", "structured"), [(4, 1, True), (2, 1, False), (8, 2, False), (9, 2, True)]
-)
-def test_rule_of_operations(width, n_positions, structured):
-    """positions^2 (d_in + d_out) < d_in d_out, with d_in = d_out: positions^2 < width / 2; at equality contracted."""
-
-    class Flat(nn.Module):
-        @nn.compact
-        def __call__(self, sigma):
-            x = jnp.ones((sigma.shape[0], n_positions, width)) * sigma[:, :1, None].astype(float)
-            return jnp.tanh(Dense(width)(x)).sum(axis=(-1, -2))
-
-    make, params, samples = tangent_of(Flat())
-    layers, rest = plan(make(params, samples))
-    assert (len(layers), len(rest)) == ((1, 0) if structured else (0, 2))
-    text = describe(make(params, samples))
-    assert ("structured: Dense_0; contracted: 0" if structured else "structured: none; contracted: 2") in text
 
 
 def test_layers_of_a_step_are_found_under_jit():
