@@ -80,10 +80,11 @@ class Kernels:
         sizes = {"n_params": rows.n_params, "n_rows": rows.n_local * rows.n_parts}
         return {**sizes, "level_mb": level, "forms": found}
 
-    def make(self, form):
-        """The kernel in this form."""
-        self.made.pop(form, None)  # else there would be two of them in memory
-        self.made[form] = jax.block_until_ready(self.programs[form](*self.arguments))
+    def make(self, form, times=1):
+        """The kernel in this form, so many times."""
+        for _ in range(times):
+            self.made.pop(form, None)  # else there would be two of them in memory
+            self.made[form] = jax.block_until_ready(self.programs[form](*self.arguments))
 
     def check(self, out):
         """The kernels that were made last, by the names of their forms."""

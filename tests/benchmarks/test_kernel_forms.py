@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of kernels: that its forms are the forms it says, and what it makes of their times."""
 
+import collections
+
 import jax
 import numpy as np
 import pytest
@@ -29,13 +31,31 @@ def test_forms_have_the_layers_they_say_and_the_same_kernel(benchmark_kernel, tm
     assert layers["chosen"] == ["network/layers_0", "network/layers_2", "ancillas"]
     assert set(layers["structured"]) == {*layers["chosen"], "pure"}
     assert (prepared["n_params"], prepared["n_rows"]) == (580, 24)
+    made = count_calls(worker.programs)
     for form in benchmark_kernel.FORMS:
         worker.make(form)
+    worker.make("chosen", times=3)
+    assert made == {"chosen": 4, "contracted": 1, "structured": 1, "jacobian": 1}
     worker.check(tmp_path / "kernels.npz")
     with np.load(tmp_path / "kernels.npz") as every:
         assert {x.shape for x in every.values()} == {(24, 24)}
         found = benchmark_kernel.check("RBM", dict(every), 1e-12)
     assert set(found) == {"contracted", "structured", "jacobian"}
+
+
+def count_calls(programs):
+    """A counter of how often each of the programs, which it wraps, is run from now on."""
+    counts = collections.Counter()
+
+    def counted(form, program):
+        def run(*arguments):
+            counts[form] += 1
+            return program(*arguments)
+
+        return run
+
+    programs.update({form: counted(form, program) for form, program in programs.items()})
+    return counts
 
 
 def test_large_networks_are_large_and_every_kind_is_there(networks):
@@ -44,7 +64,7 @@ def test_large_networks_are_large_and_every_kind_is_there(networks):
         sigma = jax.ShapeDtypeStruct((1, space.n_sites), np.int8)
         assert count_real(jax.eval_shape(as_network(module).init, jax.random.key(0), sigma)[0]) >= 200_000
     kinds = {type(networks.network(name, "float64")[1]).__name__ for name in networks.SMALL}
-    others = {"Conditioned", "MarshallSign"}  # a family of states; a factor without parameters
+    others = {"Conditioned", "MarshallSign", "MixedPrecision"}  # many states; no parameters; no layers by structure
     assert kinds | others == {name for name in ansatz.__all__ if isinstance(getattr(ansatz, name), type)}
 
 
@@ -86,6 +106,17 @@ def test_slower_by_both_measures(benchmark_kernel, median, of_minima, factor):
     times = {"jacobian": {"time": {"median": median, "of_minima": of_minima}}}
     found = benchmark_kernel.slower({"net": {"chosen_is_times": times, "sr_in_samples": True}})
     assert found == ({"net": {"form": "jacobian", "factor": factor, "sr_in_samples": True}} if factor else {})
+
+
+def test_a_short_program_is_run_several_times(benchmark_kernel):
+    class Clock:
+        def call(self, method, form, times):
+            assert (method, form) == ("make", "chosen")
+            return {"wall_s": 0.002 * times, "cpu_s": 0.004 * times, "result": times}
+
+    assert [benchmark_kernel.repeats(x) for x in (0.0001, 0.002, 0.5)] == [200, 10, 1]
+    (reply,) = benchmark_kernel.take_turns({"chosen": Clock()}, 1, 10)["chosen"]
+    assert reply == {"wall_s": pytest.approx(0.002), "cpu_s": pytest.approx(0.004), "result": 10}
 
 
 def judged_without(entry, form):
