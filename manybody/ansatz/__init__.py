@@ -10,6 +10,7 @@ from manybody.ansatz.gcnn import GCNN
 from manybody.ansatz.graph_network import GraphNetwork
 from manybody.ansatz.jastrow import Jastrow
 from manybody.ansatz.mean_field import MeanField
+from manybody.ansatz.mixed_precision import MixedPrecision
 from manybody.ansatz.mlp import MLP
 from manybody.ansatz.purified import PurifiedDensity
 from manybody.ansatz.rbm import RBM
@@ -35,6 +36,7 @@ __all__ = [
     "Jastrow",
     "MarshallSign",
     "MeanField",
+    "MixedPrecision",
     "ModulusPhase",
     "Product",
     "PurifiedDensity",

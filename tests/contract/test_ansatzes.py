@@ -26,6 +26,7 @@ from manybody.ansatz import (
     GraphNetwork,
     Jastrow,
     MeanField,
+    MixedPrecision,
     PurifiedDensity,
     ResNet,
     Symmetrised,
@@ -188,6 +189,10 @@ FULL = {
     "vit": Case(lambda t, n: ViT(chain(n), 1, 1, 8, 2, param_dtype=t), is_complex=True, n_sites=N_SITES),
     "purified-density": density_case(
         lambda t: PurifiedDensity(nn.Sequential((nn.Dense(6, param_dtype=t), nn.tanh)), 3, t)
+    ),
+    "mixed-precision-mlp": Case(lambda t: MixedPrecision(MLP(hidden=(7, 5), param_dtype=t), t)),
+    "mixed-precision-resnet-complex": complex_case(
+        lambda t, n: MixedPrecision(ResNet(chain(n), 3, 1, param_dtype=t), "float64"), n_sites=N_SITES
     ),
     "graph-network-phase": Case(
         lambda t, n: GraphNetwork(chain(n), (1, 2), 3, 1, "phase", param_dtype=t), is_complex=True, n_sites=N_SITES
