@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jaxtyping import Bool, Complex, Float, Inexact, Int, Int8, Key, Num, Shaped
+from jaxtyping import Bool, Complex, Float, Inexact, Int, Int8, Key, Num, Shaped, UInt
 
 Array = jax.Array
 PyTree = Any
@@ -39,4 +39,5 @@ __all__ = [
     "PRNGKey",
     "PyTree",
     "Shaped",
+    "UInt",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 
 from manybody._precision import widen
 from manybody._struct import dataclass, static
-from manybody._types import Array, Float, Inexact, Int, Int8, PyTree
+from manybody._types import Array, Bool, Float, Inexact, Int, Int8, PyTree
 
 
 @runtime_checkable
@@ -54,6 +54,28 @@ class Amplitude(Protocol):
 
 
 @runtime_checkable
+class Trying(Amplitude, Protocol):
+    """An amplitude that keeps what it found for the ratio of a change until it is known whether the change is made."""
+
+    def try_change(
+        self, cache: PyTree, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    ) -> tuple[Inexact[Array, "batch"], PyTree]:
+        """As `log_ratio`, and what `commit` needs: a pytree of arrays."""
+        ...
+
+    def commit(
+        self,
+        cache: PyTree,
+        trial: PyTree,
+        sites: Int[Array, "batch changed"],
+        values: Int8[Array, "batch changed"],
+        accepted: Array,
+    ) -> PyTree:
+        """As `update_cache`, for the change that was tried."""
+        ...
+
+
+@runtime_checkable
 class Autoregressive(Amplitude, Protocol):
     """An amplitude with |psi|^2 = product over positions of p(level here | levels at the positions before).
 
@@ -86,11 +108,26 @@ class Autoregressive(Amplitude, Protocol):
         ...
 
 
+MOST_SELECTED = 8
+"""With more changed sites than this, scattering the new values beats comparing all sites with each of them."""
+
+
 def apply_change(
-    sigma: Int8[Array, "batch sites"], sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    sigma: Int8[Array, "batch sites"],
+    sites: Int[Array, "batch changed"],
+    values: Int8[Array, "batch changed"],
+    accepted: Bool[Array, "batch"] | None = None,
 ) -> Int8[Array, "batch sites"]:
-    """The changed configurations."""
-    return jnp.put_along_axis(sigma, sites, values, axis=-1, inplace=False)
+    """The changed configurations, or those of `sigma` where a change is not `accepted`."""
+    if sites.shape[1] > MOST_SELECTED:
+        changed = jnp.put_along_axis(sigma, sites, values, axis=-1, inplace=False)
+        return changed if accepted is None else jnp.where(accepted[:, None], changed, sigma)
+    every = jnp.arange(sigma.shape[1], dtype=sites.dtype)[None]
+    for j in range(sites.shape[1]):  # unlike a scatter, this is fused with what surrounds it
+        here = sites[:, j, None] == every
+        here = here if accepted is None else here & accepted[:, None]
+        sigma = jnp.where(here, values[:, j, None].astype(sigma.dtype), sigma)
+    return sigma
 
 
 def where_accepted(accepted: Array, new: PyTree, old: PyTree) -> PyTree:
@@ -129,16 +166,21 @@ class FullEvaluation:
     def update_cache(self, cache: FullCache, sites: Array, values: Array, accepted: Array) -> FullCache:
         return where_accepted(accepted, self.init_cache(apply_change(cache.sigma, sites, values)), cache)
 
+    def try_change(self, cache: FullCache, sites: Array, values: Array) -> tuple[Array, FullCache]:
+        new = self.init_cache(apply_change(cache.sigma, sites, values))
+        return new.log_psi - cache.log_psi, new
+
+    def commit(self, cache: FullCache, trial: FullCache, sites: Array, values: Array, accepted: Array) -> FullCache:
+        del sites, values
+        return where_accepted(accepted, trial, cache)
+
 
 def try_change(
     amplitude: Amplitude, cache: PyTree, sites: Array, values: Array
 ) -> tuple[Array, Callable[[Array], PyTree]]:
-    """The log-ratio of a proposal, and a function from `accepted` (batch,) to the next cache.
-
-    A full evaluation is made once: what the ratio needed is kept for the update.
-    """
-    if isinstance(amplitude, FullEvaluation):
-        new = amplitude.init_cache(apply_change(cache.sigma, sites, values))
-        return new.log_psi - cache.log_psi, lambda accepted: where_accepted(accepted, new, cache)
+    """The log-ratio of a proposal, and a function from `accepted` (batch,) to the next cache."""
+    if isinstance(amplitude, Trying):
+        log_ratio, trial = amplitude.try_change(cache, sites, values)
+        return widen(log_ratio), lambda accepted: amplitude.commit(cache, trial, sites, values, accepted)
     log_ratio = widen(amplitude.log_ratio(cache, sites, values))
     return log_ratio, lambda accepted: amplitude.update_cache(cache, sites, values, accepted)

@@ -25,6 +25,9 @@ from manybody.amplitude import Amplitude, FullEvaluation
 INCREMENTAL = ("init_cache", "log_ratio", "update_cache")
 """A module that has all of these methods is updated, not re-evaluated, when a configuration changes."""
 
+TRYING = ("try_change", "commit")
+"""One that has these, too, keeps what it found for the ratio of a change until the change is made."""
+
 AUTOREGRESSIVE = ("init_draw", "draw_step")
 """A module that has these methods, and an attribute `order`, can be drawn from site by site."""
 
@@ -40,15 +43,19 @@ class Network(abc.ABC):
     def apply(self, variables: tuple[PyTree, PyTree], sigma: Array, *, method: str | None = None) -> Any:
         """log psi of configurations (batch, sites), or another method of the module with `sigma` as its arguments."""
 
-    @property
     @abc.abstractmethod
-    def is_incremental(self) -> bool:
-        """Whether the module has the methods named in `INCREMENTAL`."""
+    def has(self, names: tuple[str, ...]) -> bool:
+        """Whether the module has all of these methods."""
 
     @property
-    @abc.abstractmethod
+    def is_incremental(self) -> bool:
+        """Whether it has the methods named in `INCREMENTAL`."""
+        return self.has(INCREMENTAL)
+
+    @property
     def is_autoregressive(self) -> bool:
-        """Whether the module has the methods named in `AUTOREGRESSIVE`."""
+        """Whether it has the methods named in `AUTOREGRESSIVE`."""
+        return self.has(AUTOREGRESSIVE)
 
     @property
     def order(self) -> Any:
@@ -93,6 +100,17 @@ class IncrementalAmplitude:
 
     def update_cache(self, cache: PyTree, sites: Array, values: Array, accepted: Array) -> PyTree:
         return self.network.apply(self.variables, (cache, sites, values, accepted), method="update_cache")
+
+    def try_change(self, cache: PyTree, sites: Array, values: Array) -> tuple[Array, PyTree]:
+        if not self.network.has(TRYING):
+            return self.log_ratio(cache, sites, values), ()
+        log_ratio, trial = self.network.apply(self.variables, (cache, sites, values), method="try_change")
+        return widen(log_ratio), trial
+
+    def commit(self, cache: PyTree, trial: PyTree, sites: Array, values: Array, accepted: Array) -> PyTree:
+        if not self.network.has(TRYING):
+            return self.update_cache(cache, sites, values, accepted)
+        return self.network.apply(self.variables, (cache, trial, sites, values, accepted), method="commit")
 
 
 class _Drawable:
@@ -160,13 +178,8 @@ class LinenNetwork(Network):
     def order(self) -> Any:
         return self.module.order
 
-    @property
-    def is_incremental(self) -> bool:
-        return has_methods(self.module, INCREMENTAL)
-
-    @property
-    def is_autoregressive(self) -> bool:
-        return has_methods(self.module, AUTOREGRESSIVE)
+    def has(self, names: tuple[str, ...]) -> bool:
+        return has_methods(self.module, names)
 
 
 @dataclass(frozen=True)
@@ -192,13 +205,8 @@ class NnxNetwork(Network):
     def order(self) -> Any:
         return self._module.order
 
-    @property
-    def is_incremental(self) -> bool:
-        return has_methods(self._module, INCREMENTAL)
-
-    @property
-    def is_autoregressive(self) -> bool:
-        return has_methods(self._module, AUTOREGRESSIVE)
+    def has(self, names: tuple[str, ...]) -> bool:
+        return has_methods(self._module, names)
 
     @property
     def _module(self) -> Any:
@@ -220,12 +228,8 @@ class FunctionNetwork(Network):
             raise TypeError(f"An (init, apply) pair has no method {method!r}.")
         return self.apply_function(variables[0], sigma)
 
-    @property
-    def is_incremental(self) -> bool:
-        return False
-
-    @property
-    def is_autoregressive(self) -> bool:
+    def has(self, names: tuple[str, ...]) -> bool:
+        del names
         return False
 
 
@@ -266,13 +270,8 @@ class FrozenNetwork(Network):
     def sector(self) -> Any:
         return self.inner.sector
 
-    @property
-    def is_incremental(self) -> bool:
-        return self.inner.is_incremental
-
-    @property
-    def is_autoregressive(self) -> bool:
-        return self.inner.is_autoregressive
+    def has(self, names: tuple[str, ...]) -> bool:
+        return self.inner.has(names)
 
 
 def parameter_names(params: PyTree) -> PyTree:

@@ -1,27 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Products of hyperbolic cosines under sparse changes: the inner loop of the RBM.
 
-With the probabilities :math:`p_\pm = e^{\pm\theta} / (2 \cosh\theta)` that a hidden spin is up or down,
+With the odds :math:`r = e^{-2\theta}` that a hidden spin is down rather than up,
 
 .. math::
-    \frac{\cosh(\theta + d)}{\cosh\theta} = p_+ e^{d} + p_- e^{-d} = e^{-d} \, (p_- + p_+ e^{2d}) .
+    \frac{\cosh(\theta + d)}{\cosh\theta} = e^{d} \, \frac{1 + r e^{-2d}}{1 + r} .
 
 No term cancels another one, so that the result is as good as its terms (the usual form, 1 + tanh(theta) tanh(d), loses
-a factor of exp(2 |d|) where |theta| is large), and one tabulated number per hidden unit and changed site is enough.
+a factor of exp(2 |d|) where |theta| is large). With e^{-2d} from a table, a change takes one multiplication and one
+addition for each hidden unit, one logarithm, and a multiplication more if it is accepted.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from manybody._precision import widen
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8
-from manybody.amplitude import where_accepted
-from manybody.ansatz._change import MAX_GATHERED, linear_change, rows
-from manybody.ansatz._numerics import BLOCK, log_cosh, log_product
+from manybody.amplitude import apply_change, where_accepted
+from manybody.ansatz._change import MAX_GATHERED, differences, linear_change, rows
+from manybody.ansatz._numerics import log_cosh
+from manybody.ansatz._scaled_product import BLOCK, ScaledProduct, log_quotient, scaled_product
+
+LOST = 2**30
+"""In the place of the largest value, where the odds are not those of the configuration."""
+
+
+class HiddenLayer(NamedTuple):
+    """The angles theta = sigma W + b.
+
+    Attributes:
+        kernel: W (sites, hidden).
+        bias: b (hidden,), or None.
+        spacing: changes of a site by +- these numbers are tabulated.
+    """
+
+    kernel: Inexact[Array, "sites hidden"]
+    bias: Inexact[Array, "hidden"] | None
+    spacing: tuple[int, ...]
+
+    def angles(self, sigma: Int8[Array, "batch sites"]) -> Inexact[Array, "batch hidden"]:
+        """theta."""
+        theta = sigma.astype(self.kernel.dtype) @ self.kernel
+        return theta if self.bias is None else theta + self.bias[None]
 
 
 @dataclass
@@ -29,111 +56,126 @@ class HiddenSpins:
     """Hidden units in the field of the configurations.
 
     Attributes:
-        theta: their angles.
-        minor: probability of the less likely value (down where Re theta >= 0): exp(-2 |theta|) / (1 + exp(-2 |theta|)).
-            The other one is 1 - minor; the converse would be inaccurate.
+        odds: exp(-2 theta).
+        norm: the product of 1 + odds over units.
+        reach: the largest |value| that a site has had; `LOST` after a change that is in no table.
     """
 
-    theta: Inexact[Array, "batch hidden"]
-    minor: Inexact[Array, "batch hidden"]
+    odds: Inexact[Array, "batch hidden"]
+    norm: ScaledProduct
+    reach: Int[Array, "batch"]
 
 
-def hidden_spins(theta: Inexact[Array, "batch hidden"]) -> HiddenSpins:
+def hidden_spins(sigma: Int8[Array, "batch sites"], theta: Inexact[Array, "batch hidden"]) -> HiddenSpins:
     """Hidden units with these angles."""
-    odds = jnp.exp(jnp.where(theta.real < 0, 2 * theta, -2 * theta))  # of modulus at most one
-    return HiddenSpins(theta, odds / (1 + odds))
+    odds = jnp.exp(-2 * theta)
+    return HiddenSpins(odds, scaled_product(1 + odds), jnp.max(jnp.abs(sigma.astype(jnp.int32)), axis=-1, initial=0))
 
 
-def update_hidden_spins(
-    kernel: Inexact[Array, "sites hidden"],
-    old: HiddenSpins,
-    sites: Int[Array, "batch changed"],
-    delta: Int[Array, "batch changed"],
-    accepted: Bool[Array, "batch"],
-) -> HiddenSpins:
-    """Hidden units after a change, where it is accepted."""
-    # From the angles: a probability that has underflowed could not come back.
-    new = hidden_spins(old.theta + linear_change(kernel, sites, delta))
-    return where_accepted(accepted, new, old)
+@dataclass
+class Trial:
+    """A change of the hidden units that may still be refused: as factors of the odds from a table, or as a whole.
+
+    Attributes:
+        index: where in the table the factors stand.
+        norm: the product after it.
+        reach: that after it.
+        whole: the hidden units after it, in the place of all these, if many sites change.
+    """
+
+    index: Int[Array, "batch changed"] | None = None
+    norm: ScaledProduct | None = None
+    reach: Int[Array, "batch"] | None = None
+    whole: HiddenSpins | None = None
 
 
-def log_cosh_ratio(
-    kernel: Inexact[Array, "sites hidden"],
-    bias: Inexact[Array, "hidden"] | None,
+def try_change(
+    layer: HiddenLayer,
     sigma: Int8[Array, "batch sites"],
     hidden: HiddenSpins,
     sites: Int[Array, "batch changed"],
-    delta: Int[Array, "batch changed"],
-    spacing: tuple[int, ...],
-) -> Inexact[Array, "batch"]:
+    values: Int8[Array, "batch changed"],
+) -> tuple[Inexact[Array, "batch"], Trial]:
     """Sum over hidden units of log cosh(theta + d) - log cosh(theta), where d = sum_j delta_j W[site_j].
 
-    By the formula above with a table of exp(2 delta W) if all |delta| are in `spacing` or 0, and if the weights are so
-    small that nothing overflows; else by evaluating log cosh twice.
+    By the formula above if all changes are tabulated, and if the weights are so small that nothing overflows; else by
+    evaluating log cosh twice. In double precision.
 
     Args:
-        kernel: the weights W.
-        bias: of the angles.
+        layer: the weights.
         sigma: configurations before the change.
         hidden: hidden units before the change.
         sites: changed sites.
-        delta: how much their values change.
-        spacing: distances |delta| that are tabulated.
+        values: their values after it.
+
+    Returns:
+        The sum, and what `commit` needs.
     """
+    delta = differences(sigma, sites, values)
+
+    def evaluated() -> Array:
+        theta = layer.angles(sigma)
+        return widen(jnp.sum(log_cosh(theta + linear_change(layer.kernel, sites, delta)) - log_cosh(theta), axis=-1))
+
     if sites.shape[1] > MAX_GATHERED:
-        return _evaluated_twice(kernel, hidden.theta, sites, delta)
-    index, known = _rows_of_table(sites, delta, kernel.shape[0], spacing)
-    largest = sites.shape[1] * max(spacing) * jnp.max(jnp.abs(kernel.real), initial=0)
-    # The sum is made outside of the branch, and the angles are made again inside: there, XLA could not fuse the sum
-    # with gathering the rows of the cache (in local energies), and would gather the angles to have them at hand.
-    ratio = _from_table(kernel, hidden, sites, delta, index, spacing)
+        after = apply_change(sigma, sites, values)
+        return evaluated(), Trial(whole=hidden_spins(after, layer.angles(after)))
+    index, known = _rows_of_table(layer, sites, delta)
+    reach = jnp.where(known, jnp.maximum(hidden.reach, jnp.max(jnp.abs(values.astype(jnp.int32)), axis=-1)), LOST)
+    # The product is made outside of the branch: there, XLA could not fuse it with gathering the rows of the cache (in
+    # local energies). Inside, angles are made again, and nothing has to be at hand for it.
+    norm = scaled_product(1 + _changed(layer, hidden.odds, index))
+    total = jnp.sum(widen(layer.kernel), axis=1, keepdims=True)
+    ratio = log_quotient(norm, hidden.norm) + linear_change(total, sites, delta)[:, 0]
+    is_small = _is_small(layer, jnp.max(reach, initial=0), sites.shape[1])
+    return jax.lax.cond(is_small, lambda: ratio, evaluated), Trial(index, norm, reach)
 
-    def evaluate() -> Array:
-        theta = sigma.astype(kernel.dtype) @ kernel
-        return _evaluated_twice(kernel, theta if bias is None else theta + bias[None], sites, delta)
 
-    return jax.lax.cond(jnp.all(known) & (largest <= largest_change(kernel.dtype)), lambda: ratio, evaluate)
+def commit(layer: HiddenLayer, old: HiddenSpins, trial: Trial, accepted: Bool[Array, "batch"]) -> HiddenSpins:
+    """Hidden units after the change that was tried, where it is accepted."""
+    if trial.whole is not None:
+        return where_accepted(accepted, trial.whole, old)
+    odds = _changed(layer, old.odds, jnp.where(accepted[:, None], trial.index, 0))
+    norm, reach = where_accepted(accepted, (trial.norm, trial.reach), (old.norm, old.reach))
+    return HiddenSpins(odds, norm, reach)
 
 
-def largest_change(dtype: jnp.dtype) -> float:
-    """Largest |d| for which blocks of factors between exp(-2 |d|) and exp(2 |d|) stay within the number range.
+def largest_angle(dtype: jnp.dtype) -> float:
+    """Largest |theta| up to which exp(-2 theta) of this type, and blocks of factors, stay within the number range.
 
-    About 4 in single and 33 in double precision. A quarter of the exponent is left for complex weights, where factors
-    are large if theta is near a zero of cosh.
+    About 43, in single precision because of the odds, in double precision because of blocks of factors.
     """
-    return 0.75 * math.log(float(jnp.finfo(dtype).max)) / (2 * BLOCK)
+    wide = jnp.finfo(jax.dtypes.canonicalize_dtype(np.float64))
+    return 0.98 * min(-math.log(float(jnp.finfo(dtype).tiny)), math.log(float(wide.max)) / BLOCK) / 2
 
 
-def _rows_of_table(
-    sites: Array, delta: Array, n_sites: int, spacing: tuple[int, ...]
-) -> tuple[Int[Array, "batch changed"], Bool[Array, "batch changed"]]:
-    """Where in the table a change stands, and whether it does: its first row is for no change."""
+def _is_small(layer: HiddenLayer, reach: Int[Array, ""], n_changed: int) -> Bool[Array, ""]:
+    """Whether all angles that there can be with values up to `reach`, and their changes, are within the range."""
+    size = jnp.abs(layer.kernel.real)
+    bias = 0.0 if layer.bias is None else jnp.max(jnp.abs(layer.bias.real), initial=0)
+    angle = bias + reach.astype(size.dtype) * jnp.max(jnp.sum(size, axis=0), initial=0)
+    change = n_changed * max(layer.spacing) * jnp.max(size, initial=0)
+    return (jnp.maximum(angle, change) <= largest_angle(layer.kernel.dtype)) & (reach < LOST)
+
+
+def _rows_of_table(layer: HiddenLayer, sites: Array, delta: Array) -> tuple[Array, Array]:
+    """Where in the table a change stands (batch, changed), and whether it does (batch,): its first row is for none."""
     index, known = jnp.zeros_like(sites), delta == 0
-    for block, step in enumerate(_steps(spacing)):
-        index = jnp.where(delta == step, 1 + block * n_sites + sites, index)
+    for block, step in enumerate(_steps(layer)):
+        index = jnp.where(delta == step, 1 + block * layer.kernel.shape[0] + sites, index)
         known = known | (delta == step)
-    return index, known
+    return index, jnp.all(known, axis=-1)
 
 
-def _steps(spacing: tuple[int, ...]) -> tuple[int, ...]:
-    return (*spacing, *(-distance for distance in spacing))
+def _steps(layer: HiddenLayer) -> tuple[int, ...]:
+    return (*layer.spacing, *(-distance for distance in layer.spacing))
 
 
-def _from_table(
-    kernel: Array, hidden: HiddenSpins, sites: Array, delta: Array, index: Array, spacing: tuple[int, ...]
-) -> Array:
-    # XLA takes the table and the sums over hidden units out of loops, since they depend on the weights only.
+def _changed(layer: HiddenLayer, odds: Inexact[Array, "batch hidden"], index: Int[Array, "batch changed"]) -> Array:
+    """The odds times exp(-2d) from the table, which XLA takes out of loops, since it depends on the weights only."""
+    kernel = layer.kernel
     no_change = jnp.ones((1, kernel.shape[1]), kernel.dtype)
-    table = jnp.concatenate([no_change, *(jnp.exp((2 * step) * kernel) for step in _steps(spacing))])
-    total = jnp.sum(kernel, axis=1, keepdims=True)
-    exp_2d = rows(table, index[:, 0])
-    for j in range(1, index.shape[1]):
-        exp_2d = exp_2d * rows(table, index[:, j])
-    major = 1 - hidden.minor
-    factors = jnp.where(hidden.theta.real < 0, major + hidden.minor * exp_2d, hidden.minor + major * exp_2d)
-    return log_product(factors) - linear_change(total, sites, delta)[:, 0]
-
-
-def _evaluated_twice(kernel: Array, theta: Array, sites: Array, delta: Array) -> Array:
-    change = linear_change(kernel, sites, delta)
-    return jnp.sum(log_cosh(theta + change) - log_cosh(theta), axis=-1)
+    table = jnp.concatenate([no_change, *(jnp.exp((-2 * step) * kernel) for step in _steps(layer))])
+    for j in range(index.shape[1]):
+        odds = odds * rows(table, index[:, j])
+    return odds

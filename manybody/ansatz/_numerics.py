@@ -17,9 +17,6 @@ from manybody._types import Array, Inexact
 Initializer = Callable[[Any, tuple[int, ...], Any], Array]
 """(key, shape, dtype) -> array, as in `jax.nn.initializers`."""
 
-BLOCK = 8
-"""Factors multiplied before a logarithm is taken."""
-
 
 @jax.custom_jvp
 def log_cosh(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
@@ -33,19 +30,6 @@ def _log_cosh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     # The derivative of the formula above is as good in first order, but at x = 0 it has no second one.
     (x,), (dx,) = primals, tangents
     return log_cosh(x), jnp.tanh(x) * dx
-
-
-def log_product(factors: Inexact[Array, "batch hidden"]) -> Inexact[Array, "batch"]:
-    """Sum of the logarithms of factors: products of 8 at a time, which do not overflow, then their logarithms.
-
-    A logarithm costs as much as tens of products. The factors must lie well within the eighth root of the number
-    range; the imaginary part of the result is right modulo 2 pi.
-    """
-    n_missing = -factors.shape[1] % BLOCK
-    if n_missing:
-        factors = jnp.pad(factors, ((0, 0), (0, n_missing)), constant_values=1)
-    blocks = factors.reshape(factors.shape[0], -1, BLOCK)  # (batch, hidden / 8, 8)
-    return jnp.sum(jnp.log(jnp.prod(blocks, axis=-1)), axis=-1)
 
 
 @functools.cache  # the same function for the same scale, so that ansatzes compare equal

@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
+from manybody._precision import widen
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Complex, Float, Int, Int8
-from manybody.amplitude import apply_change, where_accepted
+from manybody.amplitude import apply_change
 from manybody.ansatz import _sharing
 from manybody.ansatz._change import differences, linear_change
-from manybody.ansatz._hyperbolic import HiddenSpins, hidden_spins, log_cosh_ratio, update_hidden_spins
+from manybody.ansatz._hyperbolic import HiddenLayer, HiddenSpins, Trial, commit, hidden_spins, try_change
 from manybody.ansatz._numerics import Initializer, check_real_dtype, log_cosh, scaled_normal, working_dtype
 
 
@@ -124,20 +125,13 @@ class DensityRBM(nn.Module):
 
     def init_cache(self, sigma: Int8[Array, "batch pairs"]) -> DensityCache:
         """The cache of these pairs, from scratch."""
-        return DensityCache(sigma, hidden_spins(_angles(self._weights(n_sites_of(sigma)), sigma)))
+        return DensityCache(sigma, hidden_spins(sigma, _angles(self._weights(n_sites_of(sigma)), sigma)))
 
     def log_ratio(
         self, cache: DensityCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
     ) -> Complex[Array, "batch"]:
         """log rho(changed pair) - log rho(pair of the cache), imaginary part modulo 2 pi."""
-        weights = self._weights(n_sites_of(cache.sigma))
-        delta = differences(cache.sigma, sites, values)
-        kernel, bias = _of_pairs(weights)
-        ratio = log_cosh_ratio(kernel, bias, cache.sigma, cache.hidden, sites, delta, self._spacing)
-        if weights.visible is None:
-            return ratio
-        a = jax.lax.complex(*weights.visible)
-        return ratio + linear_change(jnp.concatenate([a, a.conj()])[:, None], sites, delta)[:, 0]
+        return self.try_change(cache, sites, values)[0]
 
     def update_cache(
         self,
@@ -147,10 +141,34 @@ class DensityRBM(nn.Module):
         accepted: Bool[Array, "batch"],
     ) -> DensityCache:
         """The cache after the change where `accepted`, the old one elsewhere."""
-        kernel, _ = _of_pairs(self._weights(n_sites_of(cache.sigma)))
+        return self.commit(cache, self.try_change(cache, sites, values)[1], sites, values, accepted)
+
+    def try_change(
+        self, cache: DensityCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    ) -> tuple[Complex[Array, "batch"], Trial]:
+        """`log_ratio`, and what it found on the way that `commit` needs."""
+        weights = self._weights(n_sites_of(cache.sigma))
+        ratio, trial = try_change(self._layer(weights), cache.sigma, cache.hidden, sites, values)
+        if weights.visible is None:
+            return ratio, trial
+        a = jax.lax.complex(*weights.visible)
         delta = differences(cache.sigma, sites, values)
-        hidden = update_hidden_spins(kernel, cache.hidden, sites, delta, accepted)
-        return DensityCache(where_accepted(accepted, apply_change(cache.sigma, sites, values), cache.sigma), hidden)
+        return ratio + widen(linear_change(jnp.concatenate([a, a.conj()])[:, None], sites, delta)[:, 0]), trial
+
+    def commit(
+        self,
+        cache: DensityCache,
+        trial: Trial,
+        sites: Int[Array, "batch changed"],
+        values: Int8[Array, "batch changed"],
+        accepted: Bool[Array, "batch"],
+    ) -> DensityCache:
+        """`update_cache` for a change that was tried before."""
+        hidden = commit(self._layer(self._weights(n_sites_of(cache.sigma))), cache.hidden, trial, accepted)
+        return DensityCache(apply_change(cache.sigma, sites, values, accepted), hidden)
+
+    def _layer(self, weights: _Weights) -> HiddenLayer:
+        return HiddenLayer(*_of_pairs(weights), self._spacing)
 
     @property
     def _spacing(self) -> tuple[int, ...]:

@@ -98,10 +98,8 @@ class Jastrow(nn.Module):
         """The cache after the change where `accepted`, the old one elsewhere."""
         delta = differences(cache.sigma, sites, values)
         field = cache.field + linear_change(self._couplings(cache.sigma.shape[-1]), sites, delta)
-        return JastrowCache(
-            where_accepted(accepted, apply_change(cache.sigma, sites, values), cache.sigma),
-            where_accepted(accepted, field, cache.field),
-        )
+        sigma = apply_change(cache.sigma, sites, values, accepted)
+        return JastrowCache(sigma, where_accepted(accepted, field, cache.field))
 
     def _mutual(self, sites: Array, delta: Array, n_sites: int) -> Inexact[Array, "batch changed"]:
         """Change of the field on the changed sites."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8
-from manybody.amplitude import apply_change, where_accepted
+from manybody.amplitude import apply_change
 from manybody.ansatz._change import differences, linear_change
 from manybody.ansatz._numerics import Initializer, check_dtype, scaled_normal, working_dtype
 
@@ -74,4 +74,4 @@ class MeanField(nn.Module):
         accepted: Bool[Array, "batch"],
     ) -> MeanFieldCache:
         """The cache after the change where `accepted`, the old one elsewhere."""
-        return MeanFieldCache(where_accepted(accepted, apply_change(cache.sigma, sites, values), cache.sigma))
+        return MeanFieldCache(apply_change(cache.sigma, sites, values, accepted))

@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
+from manybody._precision import widen
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8
-from manybody.amplitude import apply_change, where_accepted
+from manybody.amplitude import apply_change
 from manybody.ansatz import _sharing
 from manybody.ansatz._change import differences, linear_change
-from manybody.ansatz._hyperbolic import HiddenSpins, hidden_spins, log_cosh_ratio, update_hidden_spins
+from manybody.ansatz._hyperbolic import HiddenLayer, HiddenSpins, Trial, commit, hidden_spins, try_change
 from manybody.ansatz._numerics import Initializer, check_dtype, log_cosh, scaled_normal, working_dtype
 
 
@@ -108,21 +109,13 @@ class RBM(nn.Module):
 
     def init_cache(self, sigma: Int8[Array, "batch sites"]) -> RBMCache:
         """The cache of these configurations, from scratch."""
-        return RBMCache(sigma, tuple(hidden_spins(theta) for _, theta in self._layers(sigma)))
+        return RBMCache(sigma, tuple(hidden_spins(sigma, theta) for _, theta in self._layers(sigma)))
 
     def log_ratio(
         self, cache: RBMCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
     ) -> Inexact[Array, "batch"]:
         """log psi(changed configuration) - log psi(configuration of the cache), imaginary part modulo 2 pi."""
-        delta = differences(cache.sigma, sites, values)
-        ratios = []
-        for prefix, hidden in zip(self._prefixes, cache.hidden, strict=True):
-            kernel, bias = self._hidden_weights(prefix)
-            ratio = log_cosh_ratio(kernel, bias, cache.sigma, hidden, sites, delta, self._spacing)
-            if self.use_visible_bias:
-                ratio = ratio + linear_change(self._visible_bias(prefix), sites, delta)[:, 0]
-            ratios.append(ratio)
-        return _combine(ratios)
+        return self.try_change(cache, sites, values)[0]
 
     def update_cache(
         self,
@@ -132,12 +125,36 @@ class RBM(nn.Module):
         accepted: Bool[Array, "batch"],
     ) -> RBMCache:
         """The cache after the change where `accepted`, the old one elsewhere."""
+        return self.commit(cache, self.try_change(cache, sites, values)[1], sites, values, accepted)
+
+    def try_change(
+        self, cache: RBMCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    ) -> tuple[Inexact[Array, "batch"], tuple[Trial, ...]]:
+        """`log_ratio`, and what it found on the way that `commit` needs."""
         delta = differences(cache.sigma, sites, values)
+        ratios, trials = [], []
+        for prefix, hidden in zip(self._prefixes, cache.hidden, strict=True):
+            ratio, trial = try_change(self._hidden_layer(prefix), cache.sigma, hidden, sites, values)
+            if self.use_visible_bias:
+                ratio = ratio + widen(linear_change(self._visible_bias(prefix), sites, delta)[:, 0])
+            ratios.append(ratio)
+            trials.append(trial)
+        return _combine(ratios), tuple(trials)
+
+    def commit(
+        self,
+        cache: RBMCache,
+        trials: tuple[Trial, ...],
+        sites: Int[Array, "batch changed"],
+        values: Int8[Array, "batch changed"],
+        accepted: Bool[Array, "batch"],
+    ) -> RBMCache:
+        """`update_cache` for a change that was tried before."""
         hidden = tuple(
-            update_hidden_spins(self._hidden_weights(prefix)[0], old, sites, delta, accepted)
-            for prefix, old in zip(self._prefixes, cache.hidden, strict=True)
+            commit(self._hidden_layer(prefix), old, trial, accepted)
+            for prefix, old, trial in zip(self._prefixes, cache.hidden, trials, strict=True)
         )
-        return RBMCache(where_accepted(accepted, apply_change(cache.sigma, sites, values), cache.sigma), hidden)
+        return RBMCache(apply_change(cache.sigma, sites, values, accepted), hidden)
 
     @property
     def _spacing(self) -> tuple[int, ...]:
@@ -148,11 +165,12 @@ class RBM(nn.Module):
         """Of the names of the layers, for each RBM."""
         return ("", "phase_") if self.separate_phase else ("",)
 
-    def _hidden_weights(self, prefix: str) -> tuple[Array, Array | None]:
+    def _hidden_layer(self, prefix: str) -> HiddenLayer:
         """W (sites, hidden) and b (hidden,) of all hidden units."""
         layer = self.variables["params"][f"{prefix}hidden"]
         kernel, bias = _sharing.copied(layer["kernel"], self.symmetries), layer.get("bias")
-        return kernel, None if bias is None else _sharing.copied_bias(bias, self.symmetries)
+        bias = None if bias is None else _sharing.copied_bias(bias, self.symmetries)
+        return HiddenLayer(kernel, bias, self._spacing)
 
     def _visible_bias(self, prefix: str) -> Array:
         """a (sites, 1)."""

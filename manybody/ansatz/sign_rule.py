@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from manybody import _checks
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Complex, Int, Int8
-from manybody.amplitude import apply_change, where_accepted
+from manybody.amplitude import apply_change
 from manybody.hilbert import DiscreteSpace
 from manybody.lattice import AbstractLattice
 from manybody.lattice.base import as_sublattices
@@ -82,7 +82,7 @@ class MarshallSign(nn.Module):
         accepted: Bool[Array, "batch"],
     ) -> SignCache:
         """The cache after the change where `accepted`, the old one elsewhere."""
-        return SignCache(where_accepted(accepted, apply_change(cache.sigma, sites, values), cache.sigma))
+        return SignCache(apply_change(cache.sigma, sites, values, accepted))
 
     def _odd(self, sigma: Int8[Array, "*batch sites"]) -> Int[Array, "*batch sites"]:
         """Levels of the sublattice, 0 elsewhere."""

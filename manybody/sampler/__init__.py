@@ -13,7 +13,7 @@ from manybody.sampler.hop import Hop
 from manybody.sampler.law import Law
 from manybody.sampler.metropolis import Metropolis
 from manybody.sampler.mixture import Mixture
-from manybody.sampler.move import Move, uniform_index
+from manybody.sampler.move import Move, TwoStage, uniform_index
 from manybody.sampler.surrogate import Surrogate
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "Sampler",
     "Samples",
     "Surrogate",
+    "TwoStage",
     "uniform_index",
 ]

@@ -14,12 +14,15 @@ from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
 from manybody.hilbert.local import values_at
 from manybody.sampler.law import Law
-from manybody.sampler.move import Move, Proposal, uniform_index
+from manybody.sampler.move import Proposal, TwoStage, index_below, random_bits
 from manybody.sampler.pairs import blocks, checked_pairs, choose_active, conserved_by, pairs_in, why_not
+
+Drawn = tuple[Array, Array | None]
+"""Random bits: for the pair, and for the levels if more than one other is possible; or for the sites one by one."""
 
 
 @dataclass(frozen=True, init=False)
-class Exchange(Move):
+class Exchange(TwoStage):
     """Quanta pass between the two sites of a pair; on two-level sites their values are swapped.
 
     Of the pairs that can change one is chosen uniformly, then one of the other ways to share the same sum of levels.
@@ -39,22 +42,26 @@ class Exchange(Move):
     def __init__(self, pairs: Any) -> None:
         object.__setattr__(self, "pairs", checked_pairs(pairs))
 
-    def propose(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
-        if self.pairs == "all" and all(d == 2 for d in space.local_dimensions):
-            return _swap_any(key, sigma, space)
-        return self._propose_pair(key, sigma, space)
+    def draw(self, key: Array, space: DiscreteSpace) -> Drawn:
+        if _is_two_level(space) and self.pairs != "all":  # there is but one other way: nothing more to draw
+            return random_bits(key), None
+        first, second = jax.random.split(key)
+        return random_bits(first), random_bits(second)
 
-    def _propose_pair(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
-        two_level = all(d == 2 for d in space.local_dimensions)  # then there is but one other way: nothing to draw
-        key_pair, key_levels = (key, None) if two_level else jax.random.split(key)
+    def choose(self, drawn: Drawn, sigma: Array, space: DiscreteSpace) -> tuple[Array, Proposal]:
+        any_two = self.pairs == "all" and _is_two_level(space)
+        return jnp.int32(0), (_swap_any if any_two else self._of_pair)(drawn, sigma, space)
+
+    def _of_pair(self, drawn: Drawn, sigma: Array, space: DiscreteSpace) -> Proposal:
+        for_pair, for_levels = drawn
         pairs = jnp.asarray(pairs_in(self.pairs, space), jnp.int32)
         levels = jnp.asarray(space.to_levels(sigma))
         ways = _ways(levels, pairs, space)  # (pairs,)
-        pair, n_active = choose_active(key_pair, ways > 0)
+        pair, n_active = choose_active(for_pair, ways > 0)
         sites = pairs[pair]
         old = levels[sites]
         total, first, last = _range_of_first(old, sites, space)
-        other = first + (0 if two_level else uniform_index(key_levels, jnp.maximum(last - first, 1)))
+        other = first + (0 if for_levels is None else index_below(jnp.maximum(last - first, 1), for_levels))
         level = jnp.where(other >= old[0], jnp.minimum(other + 1, last), other)  # skips the present one
         new = jnp.stack([level, total - level])
         possible = n_active > 0
@@ -71,24 +78,28 @@ class Exchange(Move):
         return why_not(pairs_in(self.pairs, space), space)
 
 
-def _swap_any(key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
+def _swap_any(drawn: Drawn, sigma: Array, space: DiscreteSpace) -> Proposal:
     """Swap two sites with different levels: O(sites), and symmetric because the counts of the levels stay."""
-    key_first, key_second = jax.random.split(key)
+    for_first, for_second = drawn
     levels, block = jnp.asarray(space.to_levels(sigma)), blocks(space)
     if np.all(block == block[0]):
-        first = uniform_index(key_first, space.size)
+        first = index_below(space.size, for_first)
         together = jnp.ones(space.size, bool)
     else:  # a site from a block in which there is something to swap
         n_blocks = int(block.max()) + 1
         upper = jax.ops.segment_sum(levels, jnp.asarray(block), n_blocks)
         size = jnp.asarray(np.bincount(block, minlength=n_blocks), jnp.int32)
-        first, _ = choose_active(key_first, ((upper > 0) & (upper < size))[block])
+        first, _ = choose_active(for_first, ((upper > 0) & (upper < size))[block])
         together = jnp.asarray(block) == jnp.asarray(block)[first]
-    second, n_other = choose_active(key_second, (levels != levels[first]) & together)
+    second, n_other = choose_active(for_second, (levels != levels[first]) & together)
     second = jnp.where(n_other > 0, second, (first + 1) % space.size)
     sites = jnp.stack([first, second])
     old = levels[sites]
     return sites, values_at(space, sites, jnp.where(n_other > 0, old[::-1], old)), jnp.zeros(())
+
+
+def _is_two_level(space: DiscreteSpace) -> bool:
+    return all(d == 2 for d in space.local_dimensions)
 
 
 def _range_of_first(old: Array, sites: Array, space: DiscreteSpace) -> tuple[Array, Array, Array]:
@@ -100,7 +111,7 @@ def _range_of_first(old: Array, sites: Array, space: DiscreteSpace) -> tuple[Arr
 
 def _ways(levels: Array, pairs: Array, space: DiscreteSpace) -> Array:
     """For every pair the number of other ways to share its sum of levels."""
-    if all(d == 2 for d in space.local_dimensions):
+    if _is_two_level(space):
         return (levels[pairs[:, 0]] != levels[pairs[:, 1]]).astype(jnp.int32)
     _, first, last = _range_of_first(levels[pairs], pairs, space)
     return last - first

@@ -13,15 +13,21 @@ from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
 from manybody.hilbert.local import levels_at, values_at
 from manybody.sampler.law import Law
-from manybody.sampler.move import Move, Proposal, other_level, uniform_index
+from manybody.sampler.move import Proposal, TwoStage, index_below, random_bits, uniform_index
+
+Drawn = tuple[Array, Array | None]
+"""The sites, and how many levels each of them goes up, modulo their number; None if there are two."""
 
 
 @dataclass(frozen=True)
-class LocalFlip(Move):
+class LocalFlip(TwoStage):
     """A random site gets a random other value (on spins 1/2: it is flipped)."""
 
-    def propose(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
-        return _change_sites(key, sigma, space, 1)
+    def draw(self, key: Array, space: DiscreteSpace) -> Drawn:
+        return _draw(key, space, 1)
+
+    def choose(self, drawn: Drawn, sigma: Array, space: DiscreteSpace) -> tuple[Array, Proposal]:
+        return _change_sites(drawn, sigma, space)
 
     def laws(self, space: DiscreteSpace) -> set[Law]:
         del space
@@ -32,7 +38,7 @@ class LocalFlip(Move):
 
 
 @dataclass(frozen=True)
-class MultiFlip(Move):
+class MultiFlip(TwoStage):
     """`n_flips` random sites get random other values at once."""
 
     n_flips: int
@@ -40,8 +46,11 @@ class MultiFlip(Move):
     def __post_init__(self) -> None:
         _checks.integer(self.n_flips, "n_flips", minimum=1)
 
-    def propose(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
-        return _change_sites(key, sigma, space, self.n_flips)
+    def draw(self, key: Array, space: DiscreteSpace) -> Drawn:
+        return _draw(key, space, self.n_flips)
+
+    def choose(self, drawn: Drawn, sigma: Array, space: DiscreteSpace) -> tuple[Array, Proposal]:
+        return _change_sites(drawn, sigma, space)
 
     def laws(self, space: DiscreteSpace) -> set[Law]:
         """Whether two-level sites agree, if all are flipped at once; their parity, if an even number is."""
@@ -65,16 +74,24 @@ def _leaves(space: DiscreteSpace, n_flips: int) -> str | None:
     return f"it changes {what}, which leads out of the sector of {space} (Exchange stays inside)"
 
 
-def _change_sites(key: Array, sigma: Array, space: DiscreteSpace, n_flips: int) -> Proposal:
+def _draw(key: Array, space: DiscreteSpace, n_flips: int) -> Drawn:
     if all(d == 2 for d in space.local_dimensions):  # there is but one other value: nothing to draw
-        sites = _distinct_sites(key, space.size, n_flips)
-        new = 1 - levels_at(space, sigma, sites)
-    else:
-        key_sites, key_levels = jax.random.split(key)
-        sites = _distinct_sites(key_sites, space.size, n_flips)
-        dimensions = jnp.asarray(space.local_dimensions, jnp.int32)[sites]
-        new = jax.vmap(other_level)(jax.random.split(key_levels, n_flips), levels_at(space, sigma, sites), dimensions)
-    return sites, values_at(space, sites, new), jnp.zeros(())
+        return _distinct_sites(key, space.size, n_flips), None
+    key_sites, key_levels = jax.random.split(key)
+    sites = _distinct_sites(key_sites, space.size, n_flips)
+    bits = jax.vmap(random_bits)(jax.random.split(key_levels, n_flips))
+    return sites, 1 + jax.vmap(index_below)(_dimensions(space, sites) - 1, bits)
+
+
+def _change_sites(drawn: Drawn, sigma: Array, space: DiscreteSpace) -> tuple[Array, Proposal]:
+    sites, shift = drawn
+    old = levels_at(space, sigma, sites)
+    new = 1 - old if shift is None else (old + shift) % _dimensions(space, sites)
+    return jnp.int32(0), (sites, values_at(space, sites, new), jnp.zeros(()))
+
+
+def _dimensions(space: DiscreteSpace, sites: Array) -> Array:
+    return jnp.asarray(space.local_dimensions, jnp.int32)[sites]
 
 
 def _distinct_sites(key: Array, n_sites: int, n: int) -> Array:

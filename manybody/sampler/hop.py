@@ -14,12 +14,12 @@ from manybody._types import Array
 from manybody.hilbert import Constrained, DiscreteSpace, Fermion
 from manybody.hilbert.local import values_at
 from manybody.sampler.law import Law
-from manybody.sampler.move import Move, Proposal
+from manybody.sampler.move import Proposal, TwoStage, random_bits
 from manybody.sampler.pairs import Pairs, checked_pairs, choose_active, conserved_by, pairs_in, why_not
 
 
 @dataclass(frozen=True, init=False)
-class Hop(Move):
+class Hop(TwoStage):
     """One particle hops from one site of a pair to the other, or one quantum of the level does.
 
     Of the hops that are possible one is chosen uniformly: from a site that is not empty to one that is not full. The
@@ -51,17 +51,21 @@ class Hop(Move):
         known = None if n_orbitals is None else _checks.integer(n_orbitals, "n_orbitals", minimum=1)
         object.__setattr__(self, "n_orbitals", known)
 
-    def propose(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
+    def draw(self, key: Array, space: DiscreteSpace) -> Array:
+        del space
+        return random_bits(key)
+
+    def choose(self, drawn: Array, sigma: Array, space: DiscreteSpace) -> tuple[Array, Proposal]:
         bonds = self._pairs(space)
         hops = jnp.asarray(np.concatenate([bonds, bonds[:, ::-1]]), jnp.int32)  # (hops, 2): from, to
         levels = jnp.asarray(space.to_levels(sigma))
-        hop, n_possible = choose_active(key, _possible(levels, hops, space))
+        hop, n_possible = choose_active(drawn, _possible(levels, hops, space))
         sites = hops[hop]
         step = jnp.where(n_possible > 0, jnp.array([-1, 1], jnp.int32), 0)
         new = levels[sites] + step
         n_back = jnp.sum(_possible(levels.at[sites].set(new), hops, space), dtype=jnp.int32)
         log_q = jnp.log(jnp.maximum(n_possible, 1).astype(float)) - jnp.log(jnp.maximum(n_back, 1).astype(float))
-        return sites, values_at(space, sites, new), log_q
+        return jnp.int32(0), (sites, values_at(space, sites, new), log_q)
 
     def laws(self, space: DiscreteSpace) -> set[Law]:
         """The sum of levels on each connected component of the pairs."""

@@ -226,32 +226,34 @@ class Metropolis(Sampler):
         n_blocks = -(-length // MOST_AT_ONCE)
         block = -(-length // n_blocks)
         fold_in = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))
+        draw = jax.vmap(jax.vmap(lambda key: self.move.draw(key, self.space)))
 
         def go(start: Array, stop: Array, walk: Walk) -> Walk:
             def some(number: Array, walk: Walk) -> Walk:
                 first = start + number * block
                 keys_now = fold_in(keys, 2 * first + jnp.arange(2 * block, dtype=first.dtype))
-                propose, judge = keys_now[0::2], _thresholds(keys_now[1::2])  # (steps, chains)
+                drawn, judge = draw(keys_now[0::2]), _thresholds(keys_now[1::2])  # (steps, chains, ...)
                 n_steps = jnp.minimum(block, stop - first)
-                return jax.lax.fori_loop(
-                    0, n_steps, lambda i, walk: self._step(amplitude, propose[i], judge[i], walk), walk
-                )
+
+                def one(number: Array, walk: Walk) -> Walk:
+                    return self._step(amplitude, jax.tree.map(lambda x: x[number], drawn), judge[number], walk)
+
+                return jax.lax.fori_loop(0, n_steps, one, walk)
 
             return jax.lax.fori_loop(0, (stop - start + block - 1) // block, some, walk)
 
         return go
 
-    def _step(self, amplitude: Amplitude, keys: Array, threshold: Array, walk: Walk) -> Walk:
-        """One Metropolis step of all chains, with a key and a threshold for each."""
+    def _step(self, amplitude: Amplitude, drawn: PyTree, threshold: Array, walk: Walk) -> Walk:
+        """One Metropolis step of all chains, with random numbers of a proposal and a threshold for each."""
         n_kinds = len(self.move.names)
         sigma, cache, log_psi, counts = walk
-        kind, (sites, values, log_q) = jax.vmap(lambda k, s: self.move.propose_kind(k, s, self.space))(keys, sigma)
+        kind, (sites, values, log_q) = jax.vmap(lambda x, s: self.move.choose(x, s, self.space))(drawn, sigma)
         log_ratio, commit = try_change(amplitude, cache, sites, values)
         accepted = _accepts(threshold, 2.0 * log_ratio.real, log_q)
-        proposed = apply_change(sigma, sites, values)
         if not self.space.has_only_sectors:
-            accepted &= self.space.contains(proposed)
-        sigma = where_accepted(accepted, proposed, sigma)
+            accepted &= self.space.contains(apply_change(sigma, sites, values))
+        sigma = apply_change(sigma, sites, values, accepted)
         log_psi = log_psi + jnp.where(accepted, log_ratio, jnp.zeros_like(log_ratio))
         of_kind = kind[:, None] == jnp.arange(n_kinds, dtype=kind.dtype)[None, :]
         tally = jnp.stack([of_kind.sum(axis=0), (of_kind & accepted[:, None]).sum(axis=0)])

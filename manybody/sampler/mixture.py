@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody import _checks
-from manybody._types import Array
+from manybody._types import Array, PyTree
 from manybody.hilbert import DiscreteSpace
 from manybody.sampler.law import Law, common_laws
-from manybody.sampler.move import Move, Proposal
+from manybody.sampler.move import Move, Proposal, TwoStage
 
 
 @dataclass(frozen=True, init=False)
-class Mixture(Move):
+class Mixture(TwoStage):
     """At each step one of several moves is drawn, with fixed probabilities.
 
     Args:
@@ -44,12 +44,16 @@ class Mixture(Move):
     def names(self) -> tuple[str, ...]:
         return tuple(name for move in self.moves for name in move.names)
 
-    def propose(self, key: Array, sigma: Array, space: DiscreteSpace) -> Proposal:
-        return self.propose_kind(key, sigma, space)[1]
-
-    def propose_kind(self, key: Array, sigma: Array, space: DiscreteSpace) -> tuple[Array, Proposal]:
+    def draw(self, key: Array, space: DiscreteSpace) -> tuple[Array, tuple[PyTree, ...]]:
         key_choice, *keys = jax.random.split(key, len(self.moves) + 1)
-        proposals = [move.propose_kind(k, sigma, space) for move, k in zip(self.moves, keys, strict=True)]
+        drawn = tuple(move.draw(k, space) for move, k in zip(self.moves, keys, strict=True))
+        return jax.random.uniform(key_choice), drawn
+
+    def choose(
+        self, drawn: tuple[Array, tuple[PyTree, ...]], sigma: Array, space: DiscreteSpace
+    ) -> tuple[Array, Proposal]:
+        choice, numbers = drawn
+        proposals = [move.choose(x, sigma, space) for move, x in zip(self.moves, numbers, strict=True)]
         width = max(sites.shape[0] for _, (sites, _, _) in proposals)
         first = np.cumsum([0] + [len(move.names) for move in self.moves[:-1]])
         numbered = [
@@ -57,7 +61,7 @@ class Mixture(Move):
             for start, (kind, (sites, values, log_q)) in zip(first, proposals, strict=True)
         ]
         edges = jnp.asarray(np.cumsum(self.probabilities[:-1]))
-        chosen = jnp.sum(jax.random.uniform(key_choice) >= edges, dtype=jnp.int32)
+        chosen = jnp.sum(choice >= edges, dtype=jnp.int32)
         return jax.tree.map(lambda *options: jnp.stack(options)[chosen], *numbered)
 
     def laws(self, space: DiscreteSpace) -> set[Law] | None:

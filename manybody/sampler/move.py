@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._compile import ONCE
-from manybody._types import Array, Float, Int, Int8, PRNGKey
+from manybody._types import Array, Float, Int, Int8, PRNGKey, PyTree, UInt
 from manybody.hilbert import DiscreteSpace
 from manybody.sampler.law import Law, obstruction_by_laws
 
@@ -21,7 +21,8 @@ class Move(abc.ABC):
     """A Metropolis proposal; immutable and hashable.
 
     A new move implements `propose`. One that knows its conservation laws overrides `laws` and `leaves` as well, so that
-    it is checked at any size (`obstruction`).
+    it is checked at any size (`obstruction`). One of which every nanosecond counts overrides `draw` and `choose`, the
+    two halves of `propose`: samplers call the first for many steps at once.
     """
 
     @abc.abstractmethod
@@ -44,11 +45,16 @@ class Move(abc.ABC):
         """Names of the kinds of proposals it makes, for the acceptance in the log."""
         return (type(self).__name__,)
 
-    def propose_kind(
-        self, key: PRNGKey, sigma: Int8[Array, "sites"], space: DiscreteSpace
+    def draw(self, key: PRNGKey, space: DiscreteSpace) -> PyTree:
+        """The random numbers of a proposal, which do not depend on the configuration; by default the key itself."""
+        del space
+        return key
+
+    def choose(
+        self, drawn: PyTree, sigma: Int8[Array, "sites"], space: DiscreteSpace
     ) -> tuple[Int[Array, ""], Proposal]:
-        """As `propose`, with the number of the kind (in `names`) before it."""
-        return jnp.int32(0), self.propose(key, sigma, space)
+        """The proposal that these random numbers make, with the number of its kind (in `names`) before it."""
+        return jnp.int32(0), self.propose(drawn, sigma, space)
 
     def laws(self, space: DiscreteSpace) -> set[Law] | None:
         """The sums of levels that no proposal changes, or None if they are not known."""
@@ -73,16 +79,34 @@ class Move(abc.ABC):
         return self.leaves(space) or obstruction_by_laws(laws, space)
 
 
+class TwoStage(Move):
+    """A move that is made of its two halves, `draw` and `choose`."""
+
+    @abc.abstractmethod
+    def draw(self, key: PRNGKey, space: DiscreteSpace) -> PyTree: ...
+
+    @abc.abstractmethod
+    def choose(
+        self, drawn: PyTree, sigma: Int8[Array, "sites"], space: DiscreteSpace
+    ) -> tuple[Int[Array, ""], Proposal]: ...
+
+    def propose(self, key: PRNGKey, sigma: Int8[Array, "sites"], space: DiscreteSpace) -> Proposal:
+        return self.choose(self.draw(key, space), sigma, space)[1]
+
+
 def uniform_index(key: PRNGKey, n: int | Array) -> Int[Array, ""]:
     """An integer in [0, n) from 32 random bits; the bias is below n / 2^32."""
-    bits = jax.random.bits(key, dtype=jnp.uint32).astype(jnp.uint64)
-    return ((bits * jnp.asarray(n, jnp.uint64)) >> jnp.uint64(32)).astype(jnp.int32)
+    return index_below(n, random_bits(key))
 
 
-def other_level(key: PRNGKey, level: Int[Array, ""], dimension: int | Array) -> Int[Array, ""]:
-    """A level of a site with `dimension` levels that differs from `level`, uniformly."""
-    shift = 1 + uniform_index(key, jnp.asarray(dimension) - 1)
-    return (level + shift) % jnp.asarray(dimension, jnp.int32)
+def random_bits(key: PRNGKey) -> UInt[Array, ""]:
+    """32 of them, for `index_below`."""
+    return jax.random.bits(key, dtype=jnp.uint32)
+
+
+def index_below(n: int | Array, bits: UInt[Array, ""]) -> Int[Array, ""]:
+    """The integer in [0, n) that 32 random bits choose."""
+    return ((bits.astype(jnp.uint64) * jnp.asarray(n, jnp.uint64)) >> jnp.uint64(32)).astype(jnp.int32)
 
 
 def _try_out(move: Move, space: DiscreteSpace) -> str | None:

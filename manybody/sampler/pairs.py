@@ -14,7 +14,7 @@ from manybody._lazy import networkx as nx
 from manybody._types import Array
 from manybody.hilbert import DiscreteSpace
 from manybody.sampler.law import Law
-from manybody.sampler.move import uniform_index
+from manybody.sampler.move import index_below
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -76,8 +76,8 @@ def why_not(pairs: np.ndarray, space: DiscreteSpace) -> str | None:
     return f"it exchanges between sites {sites}, whose sums of levels are fixed apart in {space}"
 
 
-def choose_active(key: Array, active: Array) -> tuple[Array, Array]:
-    """Index of a uniformly chosen true entry, and how many there are (index 0 if none)."""
+def choose_active(bits: Array, active: Array) -> tuple[Array, Array]:
+    """Index of the true entry that random bits choose uniformly, and how many there are (index 0 if none)."""
     count = jnp.cumsum(active, dtype=jnp.int32)
-    rank = uniform_index(key, count[-1])
+    rank = index_below(count[-1], bits)
     return jnp.sum(count <= rank, dtype=jnp.int32) % active.shape[0], count[-1]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._types import Array, PyTree
-from manybody.amplitude import apply_change
+from manybody.amplitude import Trying, apply_change
 from manybody.hilbert import DiscreteSpace
 from manybody.network import as_network
 from manybody.sampler import Exchange, LocalFlip, Move, MultiFlip
@@ -31,7 +31,8 @@ def check_ansatz(
     * log psi is (batch,), finite, the same when evaluated again, and of one configuration independent of the others;
     * `log_ratio` is the difference of log psi (its imaginary part modulo 2 pi);
     * `update_cache` gives the cache of the changed configuration where it is accepted and the old one elsewhere, with
-      the structure, shapes and types of `init_cache`, and so that further ratios are right.
+      the structure, shapes and types of `init_cache`, and so that further ratios are right;
+    * `try_change` and `commit`, where there are these, do the same.
 
     Args:
         ansatz: whatever `VariationalState` takes.
@@ -75,6 +76,12 @@ def _check_change(amplitude: Any, sigma: Array, sites: Array, values: Array, tol
     for new, old, right in zip(*map(jax.tree.leaves, (updated, cache, wanted)), strict=True):
         _hold(np.array_equal(new[~accepted], old[~accepted]), "update_cache changes rows that are not accepted")
         _same(new, right, tolerance, "update_cache does not give the cache of the changed configurations", phase=False)
+    if isinstance(amplitude, Trying):
+        tried, trial = amplitude.try_change(cache, sites, values)
+        _same(tried, ratio, tolerance, "try_change does not find what log_ratio does")
+        made = amplitude.commit(cache, trial, sites, values, accepted)
+        for one, other in zip(*map(jax.tree.leaves, (made, updated)), strict=True):
+            _same(one, other, tolerance, "commit does not do what update_cache does", phase=False)
     # Back again: from the updated cache.
     before = jnp.take_along_axis(sigma, sites, axis=-1)
     back = amplitude.log_ratio(updated, sites, before)

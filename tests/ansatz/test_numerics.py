@@ -6,10 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from manybody.amplitude import apply_change
 from manybody.ansatz import log_cosh
 from manybody.ansatz._change import MAX_GATHERED, differences, linear_change
-from manybody.ansatz._hyperbolic import hidden_spins, largest_change, log_cosh_ratio
-from manybody.ansatz._numerics import log_product, scaled_normal
+from manybody.ansatz._hyperbolic import HiddenLayer, commit, hidden_spins, largest_angle, try_change
+from manybody.ansatz._numerics import scaled_normal
+from manybody.ansatz._scaled_product import log_quotient, scaled_product
 
 
 def precise_log_cosh(x):
@@ -43,10 +45,25 @@ def test_derivatives_of_log_cosh(x):
     np.testing.assert_allclose(second, 1 - np.tanh(x) ** 2, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 100])
-def test_log_product(n):
-    factors = np.exp(np.random.default_rng(n).uniform(-20, 20, (3, n)))
-    np.testing.assert_allclose(log_product(jnp.asarray(factors)), np.log(factors).sum(axis=1), atol=1e-12)
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 100, 5000])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+def test_scaled_product(n, dtype):
+    """A quotient of two, which by themselves are far out of the number range."""
+    rng = np.random.default_rng(n)
+    logs = rng.uniform(-40, 40, (2, 3, n))
+    logs = logs + 1j * rng.uniform(-3, 3, logs.shape) if dtype == "complex128" else logs
+    a, b = np.exp(logs).astype(dtype)
+    found = np.asarray(log_quotient(scaled_product(jnp.asarray(a)), scaled_product(jnp.asarray(b))))
+    assert found.dtype == np.result_type(dtype, np.float64)
+    exact = (np.log(a.astype(found.dtype)) - np.log(b.astype(found.dtype))).sum(axis=1)
+    np.testing.assert_allclose(np.exp(1j * found.imag), np.exp(1j * exact.imag), atol=1e-10)
+    np.testing.assert_allclose(found.real, exact.real, rtol=1e-12, atol=1e-10)
+
+
+def test_zero_and_infinity_pass_through_a_scaled_product():
+    one = scaled_product(jnp.ones((3, 20)))
+    other = scaled_product(jnp.ones((3, 20)).at[0, 7].set(0.0).at[1, 7].set(jnp.inf))
+    np.testing.assert_array_equal(log_quotient(other, one), [-np.inf, np.inf, 0.0])
 
 
 def test_scaled_normal_has_that_norm():
@@ -75,25 +92,30 @@ def test_linear_change(n_changed):
 # --- the formula with tables -----------------------------------------------------------------------------------------
 
 
-def ratio(kernel, theta, sites, delta, spacing):
-    """One hidden unit, or several equal ones; the result is NaN unless the table is used.
+EVALUATED = 0.123
+"""The angle of all units where log cosh is evaluated: angles are then made again from `sigma` and the bias."""
 
-    (If it is not, angles are made again from `sigma` and the bias.)
-    """
+
+def ratio(kernel, theta, sites, delta, spacing):
+    """The change of hidden units that are said to have these angles."""
     kernel, theta = jnp.asarray(kernel), jnp.asarray(theta)
-    bias = jnp.full(theta.shape[1], jnp.nan, theta.dtype)
+    layer = HiddenLayer(kernel, jnp.full(theta.shape[1], EVALUATED, theta.dtype), spacing)
     sigma = jnp.zeros((len(theta), len(kernel)), jnp.int8)
-    return jax.jit(log_cosh_ratio, static_argnums=6)(
-        kernel, bias, sigma, hidden_spins(theta), jnp.asarray(sites), jnp.asarray(delta), spacing
-    )
+    hidden = hidden_spins(sigma, theta)
+    values = jnp.asarray(delta).astype(jnp.int8)
+    return jax.jit(lambda *x: try_change(layer, *x)[0])(sigma, hidden, jnp.asarray(sites), values)
+
+
+def exact_ratio(angle, d, n_units=1):
+    return n_units * (precise_log_cosh(angle + d) - precise_log_cosh(angle)).astype(float)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_table_is_as_good_as_its_terms(dtype):
-    """Up to the largest change, with angles where tanh is one to rounding, and where probabilities underflow."""
-    eps, limit = np.finfo(dtype).eps, largest_change(jnp.dtype(dtype))
-    kernel = np.asarray([[1e-3], [0.3], [0.99]], dtype) * np.asarray(limit / 2, dtype)
-    angles = np.asarray([0, 0.4, -0.4, 3, -3, 20, -20, 300, -300], dtype)
+    """Up to the largest change and the largest angle, where tanh is one to rounding."""
+    eps, limit = np.finfo(dtype).eps, largest_angle(jnp.dtype(dtype))
+    kernel = np.asarray([[1e-3], [0.05], [0.3]], dtype) * np.asarray(limit / 2, dtype)
+    angles = np.asarray([0, 0.4, -0.4, 3, -3, 20, -20, 0.69 * limit, -0.69 * limit], dtype)
     theta, sites, delta = (x.reshape(-1, 1) for x in np.meshgrid(angles, np.arange(3), np.int32([2, -2])))
     d = delta * np.longdouble(kernel[sites[:, 0]])
     exact = precise_log_cosh(theta + d) - precise_log_cosh(theta)
@@ -104,14 +126,13 @@ def test_table_is_as_good_as_its_terms(dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "float64", "complex128"])
 def test_blocks_stay_within_the_number_range(dtype):
-    """All hidden units at the largest change, in the same direction."""
-    limit = 0.999 * largest_change(jnp.dtype(dtype))
-    angles, delta = (x.reshape(-1, 1) for x in np.meshgrid([-200.0, -1.0, 0.0, 1.0, 200.0], np.int32([2, -2])))
-    found = ratio(
-        np.full((1, 64), limit / 2, dtype), np.tile(angles, (1, 64)).astype(dtype), np.zeros_like(delta), delta, (2,)
-    )
-    exact = precise_log_cosh(angles + delta * limit / 2) - precise_log_cosh(angles)
-    np.testing.assert_allclose(found, 64 * exact[:, 0].astype(float), rtol=1e-5)
+    """All hidden units at the largest angle, or there after the change."""
+    limit = largest_angle(jnp.dtype(dtype))
+    assert limit > 40
+    weight = 0.49 * limit
+    angles, delta = np.array([[-0.99], [-0.02], [0.0], [0.02], [0.99]]) * limit, np.int32([[2], [2], [-2], [-2], [-2]])
+    found = ratio(np.full((1, 64), weight, dtype), np.tile(angles, (1, 64)).astype(dtype), 0 * delta, delta, (2,))
+    np.testing.assert_allclose(found, exact_ratio(angles[:, 0], delta[:, 0] * weight, 64), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -121,19 +142,37 @@ def test_blocks_stay_within_the_number_range(dtype):
         ([2], (2,), 1.01, False),
         ([-2, 0], (2,), 0.49, True),
         ([-2, 0], (2,), 0.51, False),
-        ([-1, 4], (1, 4), 0.24, True),
-        ([4], (2,), 0.1, False),
+        ([-1, 4], (1, 4), 0.12, True),
+        ([4], (2,), 0.01, False),
     ],
 )
 def test_which_formula_is_used(delta, spacing, scale, tabulated):
-    kernel = np.full((len(delta), 3), scale * largest_change(jnp.dtype("float64")) / 2)
-    sites = np.arange(len(delta))[None]
-    found = ratio(kernel, np.full((1, 3), 0.2), sites, np.int32([delta]), spacing)
-    assert np.isnan(found[0]) == (not tabulated)
+    """That with tables if these have the change, and neither angles nor their changes are too large."""
+    weight = scale * (largest_angle(jnp.dtype("float64")) - EVALUATED) / 2
+    kernel, theta = np.full((len(delta), 3), weight), 0.2
+    found = ratio(kernel, np.full((1, 3), theta), np.arange(len(delta))[None], np.int32([delta]), spacing)
+    angle = theta if tabulated else EVALUATED
+    np.testing.assert_allclose(found, exact_ratio(angle, weight * sum(delta), 3), rtol=1e-12)
 
 
 def test_one_change_without_a_table_makes_all_of_them_wait():
     """A branch is for the whole batch; the results are right in both."""
     kernel, theta = np.full((2, 3), 0.3), np.full((2, 3), 0.2)
     found = ratio(kernel, theta, np.int32([[0], [1]]), np.int32([[2], [3]]), (2,))
-    assert np.isnan(found).all()
+    np.testing.assert_allclose(found, exact_ratio(EVALUATED, 0.3 * np.array([2, 3]), 3), rtol=1e-12)
+
+
+def test_odds_that_were_lost_are_not_used_again():
+    """After an accepted change that is in no table, ratios are evaluated, also of changes that are in one."""
+    rng = np.random.default_rng(0)
+    layer = HiddenLayer(jnp.asarray(rng.normal(0, 0.3, (4, 9))), None, (2,))
+    sigma = jnp.asarray([[0, 1, 2, 3], [3, 0, 1, 2]], jnp.int8)
+    sites, values = jnp.asarray([[1], [2]]), jnp.asarray([[4], [0]], jnp.int8)  # by 3, and by -1
+    hidden = hidden_spins(sigma, layer.angles(sigma))
+    _, trial = try_change(layer, sigma, hidden, sites, values)
+    for accepted in ([True, True], [True, False], [False, False]):
+        after = apply_change(sigma, sites, values, jnp.asarray(accepted))
+        known = jnp.asarray([[0], [0]]), after[:, :1] + jnp.asarray([[2], [-2]], jnp.int8)
+        found, _ = try_change(layer, after, commit(layer, hidden, trial, jnp.asarray(accepted)), *known)
+        fresh = precise_log_cosh(layer.angles(apply_change(after, *known))) - precise_log_cosh(layer.angles(after))
+        np.testing.assert_allclose(found, fresh.sum(axis=1).astype(float), rtol=1e-10)

@@ -174,7 +174,7 @@ def test_mixture_draws_with_its_probabilities():
     assert move.names == ("LocalFlip", "MultiFlip", "MultiFlip")
     keys = jax.random.split(jax.random.key(0), 4000)
     sigma = space.random_state(jax.random.key(1), 1)[0]
-    kind, (sites, values, _) = jax.vmap(lambda k: move.propose_kind(k, sigma, space))(keys)
+    kind, (sites, values, _) = jax.vmap(lambda k: move.choose(move.draw(k, space), sigma, space))(keys)
     count = np.bincount(kind, minlength=3)
     assert scipy.stats.chisquare(count, 4000 * np.array([0.2, 0.2, 0.6])).pvalue > 1e-4
     n_changed = np.sum(np.asarray(values) != np.asarray(sigma)[np.asarray(sites)], axis=1)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products of many factors as a mantissa and an exponent: no overflow, and one logarithm in the place of hundreds.
+
+Factors are multiplied by blocks in double precision, and of each block the power of two is split off.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+
+from manybody._precision import widen
+from manybody._struct import dataclass
+from manybody._types import Array, Inexact, Int
+
+BLOCK = 8
+"""Factors multiplied before the power of two is split off."""
+
+
+@dataclass
+class ScaledProduct:
+    """A product: that of the mantissas, times 2^exponent.
+
+    Attributes:
+        mantissa: of groups of factors, in double precision.
+        exponent: of all of them.
+    """
+
+    mantissa: Inexact[Array, "batch groups"]
+    exponent: Int[Array, "batch"]
+
+
+def scaled_product(factors: Inexact[Array, "batch n"]) -> ScaledProduct:
+    """The product along the last axis, of factors within the eighth root of the range of double precision."""
+    blocks = jnp.prod(_grouped(widen(factors), BLOCK), axis=-1)  # (batch, n / 8)
+    size = jnp.maximum(jnp.abs(blocks.real), jnp.abs(blocks.imag)) if jnp.iscomplexobj(blocks) else blocks
+    _, exponent = jnp.frexp(size)
+    mantissa = blocks * jnp.ldexp(jnp.ones_like(size), -exponent).astype(blocks.dtype)
+    in_group = jnp.finfo(size.dtype).maxexp // 2  # mantissas lie between 1/2 and sqrt(2)
+    return ScaledProduct(jnp.prod(_grouped(mantissa, in_group), axis=-1), jnp.sum(exponent, axis=-1))
+
+
+def log_quotient(a: ScaledProduct, b: ScaledProduct) -> Inexact[Array, "batch"]:
+    """log(a / b), the imaginary part modulo 2 pi; the powers of two cancel exactly."""
+    logs = jnp.sum(jnp.log(a.mantissa / b.mantissa), axis=-1)
+    return logs + (a.exponent - b.exponent).astype(logs.dtype) * math.log(2.0)
+
+
+def _grouped(x: Inexact[Array, "batch n"], size: int) -> Inexact[Array, "batch groups size"]:
+    """Groups of so many, filled up with ones; all in one group if there are fewer."""
+    size = max(1, min(size, x.shape[1]))
+    missing = -x.shape[1] % size
+    x = jnp.pad(x, ((0, 0), (0, missing)), constant_values=1) if missing else x
+    return x.reshape(x.shape[0], -1, size)
