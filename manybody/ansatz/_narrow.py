@@ -27,7 +27,7 @@ def narrowed(function: Callable[..., PyTree], dtype: jnp.dtype) -> Callable[...,
     """The function with its products of factors of type `dtype`, added up in single precision at least.
 
     Derivatives are those of the products of factors that are not rounded. Products whose precision the function
-    chooses itself stay as they are; so do those in functions with derivative rules of their own.
+    chooses itself stay as they are; so do those in functions with a rule of their own for reverse mode (`custom_vjp`).
     """
 
     def evaluate(*arguments: PyTree) -> PyTree:
@@ -64,17 +64,35 @@ def _evaluated(equation: Any, arguments: list[Array], dtype: jnp.dtype) -> list[
             inner = options["jaxpr"]
             again = jax.checkpoint(lambda *args: _run(inner, (), args, dtype), policy=options["policy"])
             return again(*arguments)
+        if name == "custom_jvp_call":
+            return _with_rule(equation, dtype)(*arguments)
         if name in LOOPS:
             equation = equation.replace(params={key: _inside(value, dtype) for key, value in options.items()})
     return _as_it_is(equation, arguments)
 
 
-def _as_it_is(equation: Any, arguments: list[Array]) -> list[Any]:
+def _as_it_is(equation: Any, arguments: Sequence[Array]) -> list[Any]:
     inputs = {x: value for x, value in zip(equation.invars, arguments, strict=True) if not isinstance(x, Literal)}
     outputs = [x for x in equation.outvars if not isinstance(x, DropVar)]
     program = Jaxpr((), list(inputs), outputs, [equation], equation.effects, _NAMES)
     found = iter(jaxpr_as_fun(ClosedJaxpr(program, ()))(*inputs.values()))
     return [None if isinstance(x, DropVar) else next(found) for x in equation.outvars]
+
+
+def _with_rule(equation: Any, dtype: jnp.dtype) -> Callable[..., list[Array]]:
+    """A function with a rule for its derivative: with narrow products, but the rule as it is."""
+    inner = equation.params["call_jaxpr"]
+
+    @jax.custom_jvp
+    def function(*arguments: Array) -> list[Array]:
+        return _run(inner.jaxpr, inner.consts, arguments, dtype)
+
+    @function.defjvp
+    def slope(values: tuple[Array, ...], directions: tuple[Array, ...]) -> tuple[list[Array], list[Array]]:
+        _, slopes = jax.jvp(lambda *arguments: _as_it_is(equation, arguments), values, directions)
+        return function(*values), slopes
+
+    return function
 
 
 def _inside(option: Any, dtype: jnp.dtype) -> Any:
