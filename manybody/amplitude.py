@@ -71,7 +71,7 @@ class Trying(Amplitude, Protocol):
         values: Int8[Array, "batch changed"],
         accepted: Array,
     ) -> PyTree:
-        """As `update_cache`, for the change that was tried."""
+        """A cache after the change that was tried, as `update_cache`; it may differ in what ratios do not show."""
         ...
 
 

@@ -99,7 +99,7 @@ def try_change(
     """Sum over hidden units of log cosh(theta + d) - log cosh(theta), where d = sum_j delta_j W[site_j].
 
     By the formula above if all changes are tabulated, and if the weights are so small that nothing overflows; else by
-    evaluating log cosh twice. In double precision.
+    evaluating log cosh twice.
 
     Args:
         layer: the weights.
@@ -115,7 +115,7 @@ def try_change(
 
     def evaluated() -> Array:
         theta = layer.angles(sigma)
-        return widen(jnp.sum(log_cosh(theta + linear_change(layer.kernel, sites, delta)) - log_cosh(theta), axis=-1))
+        return jnp.sum(log_cosh(theta + linear_change(layer.kernel, sites, delta)) - log_cosh(theta), axis=-1)
 
     if sites.shape[1] > MAX_GATHERED:
         after = apply_change(sigma, sites, values)
@@ -127,17 +127,39 @@ def try_change(
     norm = scaled_product(1 + _changed(layer, hidden.odds, index))
     total = jnp.sum(widen(layer.kernel), axis=1, keepdims=True)
     ratio = log_quotient(norm, hidden.norm) + linear_change(total, sites, delta)[:, 0]
+    ratio = ratio.astype(layer.kernel.dtype)
     is_small = _is_small(layer, jnp.max(reach, initial=0), sites.shape[1])
     return jax.lax.cond(is_small, lambda: ratio, evaluated), Trial(index, norm, reach)
 
 
 def commit(layer: HiddenLayer, old: HiddenSpins, trial: Trial, accepted: Bool[Array, "batch"]) -> HiddenSpins:
-    """Hidden units after the change that was tried, where it is accepted."""
+    """Hidden units after the change that was tried, where it is accepted.
+
+    After one that is in no table the odds are lost, and ratios are evaluated: a branch here would cost more than all
+    the rest, because XLA could not change the odds in place.
+    """
     if trial.whole is not None:
         return where_accepted(accepted, trial.whole, old)
     odds = _changed(layer, old.odds, jnp.where(accepted[:, None], trial.index, 0))
-    norm, reach = where_accepted(accepted, (trial.norm, trial.reach), (old.norm, old.reach))
-    return HiddenSpins(odds, norm, reach)
+    return HiddenSpins(odds, *where_accepted(accepted, (trial.norm, trial.reach), (old.norm, old.reach)))
+
+
+def update_hidden_spins(
+    layer: HiddenLayer,
+    sigma: Int8[Array, "batch sites"],
+    old: HiddenSpins,
+    sites: Int[Array, "batch changed"],
+    values: Int8[Array, "batch changed"],
+    accepted: Bool[Array, "batch"],
+) -> HiddenSpins:
+    """Hidden units after any change of `sigma`, where it is accepted."""
+    followed = commit(layer, old, try_change(layer, sigma, old, sites, values)[1], accepted)
+
+    def anew() -> HiddenSpins:
+        after = apply_change(sigma, sites, values)
+        return where_accepted(accepted, hidden_spins(after, layer.angles(after)), old)
+
+    return jax.lax.cond(jnp.all(followed.reach < LOST), lambda: followed, anew)
 
 
 def largest_angle(dtype: jnp.dtype) -> float:
@@ -150,7 +172,7 @@ def largest_angle(dtype: jnp.dtype) -> float:
 
 
 def _is_small(layer: HiddenLayer, reach: Int[Array, ""], n_changed: int) -> Bool[Array, ""]:
-    """Whether all angles that there can be with values up to `reach`, and their changes, are within the range."""
+    """Whether no odds are lost, and all angles with values up to `reach`, and their changes, are within the range."""
     size = jnp.abs(layer.kernel.real)
     bias = 0.0 if layer.bias is None else jnp.max(jnp.abs(layer.bias.real), initial=0)
     angle = bias + reach.astype(size.dtype) * jnp.max(jnp.sum(size, axis=0), initial=0)

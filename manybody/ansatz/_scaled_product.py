@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 
+import jax
 import jax.numpy as jnp
 
 from manybody._precision import widen
 from manybody._struct import dataclass
-from manybody._types import Array, Inexact, Int
+from manybody._types import Array, Float, Inexact, Int
 
 BLOCK = 8
 """Factors multiplied before the power of two is split off."""
@@ -35,9 +36,9 @@ def scaled_product(factors: Inexact[Array, "batch n"]) -> ScaledProduct:
     """The product along the last axis, of factors within the eighth root of the range of double precision."""
     blocks = jnp.prod(_grouped(widen(factors), BLOCK), axis=-1)  # (batch, n / 8)
     size = jnp.maximum(jnp.abs(blocks.real), jnp.abs(blocks.imag)) if jnp.iscomplexobj(blocks) else blocks
-    _, exponent = jnp.frexp(size)
-    mantissa = blocks * jnp.ldexp(jnp.ones_like(size), -exponent).astype(blocks.dtype)
-    in_group = jnp.finfo(size.dtype).maxexp // 2  # mantissas lie between 1/2 and sqrt(2)
+    exponent, scale = _power_of_two(size)
+    mantissa = blocks * scale.astype(blocks.dtype)
+    in_group = jnp.finfo(size.dtype).maxexp // 3  # mantissas lie between 1 and 2 sqrt(2)
     return ScaledProduct(jnp.prod(_grouped(mantissa, in_group), axis=-1), jnp.sum(exponent, axis=-1))
 
 
@@ -45,6 +46,18 @@ def log_quotient(a: ScaledProduct, b: ScaledProduct) -> Inexact[Array, "batch"]:
     """log(a / b), the imaginary part modulo 2 pi; the powers of two cancel exactly."""
     logs = jnp.sum(jnp.log(a.mantissa / b.mantissa), axis=-1)
     return logs + (a.exponent - b.exponent).astype(logs.dtype) * math.log(2.0)
+
+
+def _power_of_two(x: Float[Array, "*shape"]) -> tuple[Int[Array, "*shape"], Float[Array, "*shape"]]:
+    """e and 2^-e where 2^e <= |x| < 2^(e + 1), from the bits; what is 0 or infinite stays so when multiplied by it.
+
+    (`jnp.frexp` and `jnp.ldexp` treat subnormal numbers, too, which takes longer than all the rest.)
+    """
+    info = jnp.finfo(x.dtype)
+    bias, word = info.maxexp - 1, {32: jnp.int32, 64: jnp.int64}[info.bits]
+    biased = (jax.lax.bitcast_convert_type(x, word) >> info.nmant) & (2 * bias + 1)
+    biased = jnp.minimum(biased, 2 * bias - 1)
+    return (biased - bias).astype(jnp.int32), jax.lax.bitcast_convert_type((2 * bias - biased) << info.nmant, x.dtype)
 
 
 def _grouped(x: Inexact[Array, "batch n"], size: int) -> Inexact[Array, "batch groups size"]:

@@ -10,13 +10,20 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
-from manybody._precision import widen
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Complex, Float, Int, Int8
 from manybody.amplitude import apply_change
 from manybody.ansatz import _sharing
 from manybody.ansatz._change import differences, linear_change
-from manybody.ansatz._hyperbolic import HiddenLayer, HiddenSpins, Trial, commit, hidden_spins, try_change
+from manybody.ansatz._hyperbolic import (
+    HiddenLayer,
+    HiddenSpins,
+    Trial,
+    commit,
+    hidden_spins,
+    try_change,
+    update_hidden_spins,
+)
 from manybody.ansatz._numerics import Initializer, check_real_dtype, log_cosh, scaled_normal, working_dtype
 
 
@@ -141,7 +148,9 @@ class DensityRBM(nn.Module):
         accepted: Bool[Array, "batch"],
     ) -> DensityCache:
         """The cache after the change where `accepted`, the old one elsewhere."""
-        return self.commit(cache, self.try_change(cache, sites, values)[1], sites, values, accepted)
+        layer = self._layer(self._weights(n_sites_of(cache.sigma)))
+        hidden = update_hidden_spins(layer, cache.sigma, cache.hidden, sites, values, accepted)
+        return DensityCache(apply_change(cache.sigma, sites, values, accepted), hidden)
 
     def try_change(
         self, cache: DensityCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
@@ -153,7 +162,7 @@ class DensityRBM(nn.Module):
             return ratio, trial
         a = jax.lax.complex(*weights.visible)
         delta = differences(cache.sigma, sites, values)
-        return ratio + widen(linear_change(jnp.concatenate([a, a.conj()])[:, None], sites, delta)[:, 0]), trial
+        return ratio + linear_change(jnp.concatenate([a, a.conj()])[:, None], sites, delta)[:, 0], trial
 
     def commit(
         self,

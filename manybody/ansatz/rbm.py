@@ -10,13 +10,20 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
-from manybody._precision import widen
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8
 from manybody.amplitude import apply_change
 from manybody.ansatz import _sharing
 from manybody.ansatz._change import differences, linear_change
-from manybody.ansatz._hyperbolic import HiddenLayer, HiddenSpins, Trial, commit, hidden_spins, try_change
+from manybody.ansatz._hyperbolic import (
+    HiddenLayer,
+    HiddenSpins,
+    Trial,
+    commit,
+    hidden_spins,
+    try_change,
+    update_hidden_spins,
+)
 from manybody.ansatz._numerics import Initializer, check_dtype, log_cosh, scaled_normal, working_dtype
 
 
@@ -125,7 +132,11 @@ class RBM(nn.Module):
         accepted: Bool[Array, "batch"],
     ) -> RBMCache:
         """The cache after the change where `accepted`, the old one elsewhere."""
-        return self.commit(cache, self.try_change(cache, sites, values)[1], sites, values, accepted)
+        hidden = tuple(
+            update_hidden_spins(self._hidden_layer(prefix), cache.sigma, old, sites, values, accepted)
+            for prefix, old in zip(self._prefixes, cache.hidden, strict=True)
+        )
+        return RBMCache(apply_change(cache.sigma, sites, values, accepted), hidden)
 
     def try_change(
         self, cache: RBMCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
@@ -136,7 +147,7 @@ class RBM(nn.Module):
         for prefix, hidden in zip(self._prefixes, cache.hidden, strict=True):
             ratio, trial = try_change(self._hidden_layer(prefix), cache.sigma, hidden, sites, values)
             if self.use_visible_bias:
-                ratio = ratio + widen(linear_change(self._visible_bias(prefix), sites, delta)[:, 0])
+                ratio = ratio + linear_change(self._visible_bias(prefix), sites, delta)[:, 0]
             ratios.append(ratio)
             trials.append(trial)
         return _combine(ratios), tuple(trials)

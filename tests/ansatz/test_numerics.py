@@ -9,7 +9,14 @@ import pytest
 from manybody.amplitude import apply_change
 from manybody.ansatz import log_cosh
 from manybody.ansatz._change import MAX_GATHERED, differences, linear_change
-from manybody.ansatz._hyperbolic import HiddenLayer, commit, hidden_spins, largest_angle, try_change
+from manybody.ansatz._hyperbolic import (
+    HiddenLayer,
+    commit,
+    hidden_spins,
+    largest_angle,
+    try_change,
+    update_hidden_spins,
+)
 from manybody.ansatz._numerics import scaled_normal
 from manybody.ansatz._scaled_product import log_quotient, scaled_product
 
@@ -162,8 +169,8 @@ def test_one_change_without_a_table_makes_all_of_them_wait():
     np.testing.assert_allclose(found, exact_ratio(EVALUATED, 0.3 * np.array([2, 3]), 3), rtol=1e-12)
 
 
-def test_odds_that_were_lost_are_not_used_again():
-    """After an accepted change that is in no table, ratios are evaluated, also of changes that are in one."""
+def test_a_change_that_is_in_no_table_is_followed():
+    """After one that was accepted, and one that was not, changes that are in the table have the right ratios."""
     rng = np.random.default_rng(0)
     layer = HiddenLayer(jnp.asarray(rng.normal(0, 0.3, (4, 9))), None, (2,))
     sigma = jnp.asarray([[0, 1, 2, 3], [3, 0, 1, 2]], jnp.int8)
@@ -173,6 +180,8 @@ def test_odds_that_were_lost_are_not_used_again():
     for accepted in ([True, True], [True, False], [False, False]):
         after = apply_change(sigma, sites, values, jnp.asarray(accepted))
         known = jnp.asarray([[0], [0]]), after[:, :1] + jnp.asarray([[2], [-2]], jnp.int8)
-        found, _ = try_change(layer, after, commit(layer, hidden, trial, jnp.asarray(accepted)), *known)
+        updated = update_hidden_spins(layer, sigma, hidden, sites, values, jnp.asarray(accepted))
+        both = commit(layer, hidden, trial, jnp.asarray(accepted)), updated
+        found = jnp.stack([try_change(layer, after, one, *known)[0] for one in both])
         fresh = precise_log_cosh(layer.angles(apply_change(after, *known))) - precise_log_cosh(layer.angles(after))
-        np.testing.assert_allclose(found, fresh.sum(axis=1).astype(float), rtol=1e-10)
+        np.testing.assert_allclose(found, np.tile(fresh.sum(axis=1).astype(float), (2, 1)), rtol=1e-10)
