@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from manybody._types import Array
+from manybody.ansatz import MixedPrecision
 from manybody.driver import VMC
 from manybody.hilbert import DiscreteSpace, Doubled
 from manybody.lattice import Lattice
@@ -124,6 +125,7 @@ def ansatz(config: Model, problem: Problem) -> Any:
         chosen = {name: named[call.arguments[name]] for name, named in GROUPS.items() if name in call.arguments}
         groups = {name: make(problem.lattice) for name, make in chosen.items()}
         made = ANSATZES.make(Call(call.kind, {**supplied, **call.arguments, **groups}))
+        made = MixedPrecision(made, config.run.products) if config.run.products else made
         # Some arguments can only be checked against the configurations, which a module sees when it is initialised.
         sigma = jax.ShapeDtypeStruct((1, problem.state_space.size), jnp.int8)
         jax.eval_shape(made.init, jax.random.key(0), sigma)

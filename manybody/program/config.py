@@ -190,6 +190,7 @@ class Run:
 
     seed: int = 0
     save_every: int = 50
+    products: Literal["float32", "float16", "bfloat16"] | None = None
 
     def __post_init__(self) -> None:
         _checks.integer(self.save_every, "save_every", minimum=1)

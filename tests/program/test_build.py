@@ -188,6 +188,7 @@ OPTIONS: list[tuple[str, Any, Callable, tuple]] = [
     ("reference.source", "you", exact, (*LARGE, ("reference", {"energy": 2.0, "source": "me"}))),
     ("run.seed", 4, state, ()),
     ("run.save_every", 4, settings, ()),
+    ("run.products", "bfloat16", ansatz, ()),
 ]
 
 
