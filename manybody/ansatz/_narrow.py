@@ -126,13 +126,15 @@ def _is_free_product(equation: Any) -> bool:
 def _product(equation: Any, dtype: jnp.dtype) -> Callable[[Array, Array], Array]:
     """The bilinear function of rounded factors, with the derivative of that of exact ones."""
     primitive, options, kind = equation.primitive, equation.params, equation.outvars[0].aval.dtype
+    # Without a precision, GPUs and TPUs would round factors of 32 bits on their own.
+    wide = options | {"precision": (jax.lax.Precision.HIGHEST,) * 2}
     if jnp.finfo(dtype).bits < 32:
         narrow = options | {"preferred_element_type": jnp.dtype("float32")}
-    else:  # without a precision, GPUs and TPUs would round further
-        narrow = options | {"preferred_element_type": dtype, "precision": (jax.lax.Precision.HIGHEST,) * 2}
+    else:
+        narrow = wide | {"preferred_element_type": dtype}
 
     def exact(a: Array, b: Array) -> Array:
-        return primitive.bind(a, b, **options)
+        return primitive.bind(a, b, **wide)
 
     def real(a: Array, b: Array) -> Array:
         return primitive.bind(rounded(a, dtype), rounded(b, dtype), **narrow)

@@ -108,6 +108,15 @@ def test_derivatives_are_those_of_exact_products(form: str) -> None:
     np.testing.assert_allclose(pushed, (b.T[:1] + a) @ b + 2 * a @ b, rtol=0, atol=1e-4)
 
 
+def test_no_device_rounds_what_shall_be_exact() -> None:
+    """Products of 32-bit factors, also those of derivatives, ask for the highest precision."""
+    a, b = factors(8, (5, 40), (40, 3))
+    slope = jax.make_jaxpr(jax.vjp(narrowed(jnp.matmul, jnp.dtype("bfloat16")), a, b)[1])(a @ b)
+    single = jax.make_jaxpr(narrowed(jnp.matmul, jnp.dtype("float32")))(a.astype("float64"), b.astype("float64"))
+    for program, n_products in ((slope, 2), (single, 1)):
+        assert str(program).count("precision=(Precision.HIGHEST, Precision.HIGHEST)") == n_products
+
+
 def test_functions_keep_their_rules_and_their_trees() -> None:
     """Also where there are products in the function; what comes in trees goes out in trees."""
     a, b, cotangent = factors(7, (5, 40), (40, 3), (5, 3))
