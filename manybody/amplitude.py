@@ -108,6 +108,15 @@ class Autoregressive(Amplitude, Protocol):
         ...
 
 
+def where_accepted(accepted: Array, new: PyTree, old: PyTree) -> PyTree:
+    """Rows of the arrays in `new` where `accepted` (batch,), of those in `old` elsewhere."""
+
+    def chosen(after: Array, before: Array) -> Array:
+        return jnp.where(accepted.reshape(accepted.shape + (1,) * (after.ndim - 1)), after, before)
+
+    return jax.tree.map(chosen, new, old)
+
+
 MOST_SELECTED = 8
 """With more changed sites than this, scattering the new values beats comparing all sites with each of them."""
 
@@ -121,22 +130,13 @@ def apply_change(
     """The changed configurations, or those of `sigma` where a change is not `accepted`."""
     if sites.shape[1] > MOST_SELECTED:
         changed = jnp.put_along_axis(sigma, sites, values, axis=-1, inplace=False)
-        return changed if accepted is None else jnp.where(accepted[:, None], changed, sigma)
+        return changed if accepted is None else where_accepted(accepted, changed, sigma)
     every = jnp.arange(sigma.shape[1], dtype=sites.dtype)[None]
     for j in range(sites.shape[1]):  # unlike a scatter, this is fused with what surrounds it
         here = sites[:, j, None] == every
         here = here if accepted is None else here & accepted[:, None]
         sigma = jnp.where(here, values[:, j, None].astype(sigma.dtype), sigma)
     return sigma
-
-
-def where_accepted(accepted: Array, new: PyTree, old: PyTree) -> PyTree:
-    """Rows of the arrays in `new` where `accepted` (batch,), of those in `old` elsewhere."""
-
-    def chosen(after: Array, before: Array) -> Array:
-        return jnp.where(accepted.reshape(accepted.shape + (1,) * (after.ndim - 1)), after, before)
-
-    return jax.tree.map(chosen, new, old)
 
 
 @dataclass

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from manybody._precision import widen
-from manybody._types import Array, Float, Int8, PyTree
+from manybody._types import Array, Float, Inexact, Int8, PyTree
 from manybody.estimator.expect import LogPsi
 
 
@@ -25,11 +25,13 @@ def jacobian_rows(
 def gradients(log_psi: LogPsi, params: PyTree, sigma: Array, n_parts: int) -> list[PyTree]:
     """Gradients of the real (and imaginary) part of log psi of one configuration, conjugated: d/dRe + i d/dIm."""
     value, pullback = jax.vjp(lambda p: log_psi(p, sigma[None])[0], params)
-    # JAX: a cotangent c gives the gradient of Re(c * value) as d/dRe - i d/dIm; Im(value) = Re(-i * value).
-    cotangents = (
-        [jnp.ones_like(value), -1j * jnp.ones_like(value)][:n_parts] if n_parts == 2 else [jnp.ones_like(value)]
-    )
-    return [jax.tree.map(jnp.conj, pullback(c)[0]) for c in cotangents]
+    return [jax.tree.map(jnp.conj, pullback(c)[0]) for c in cotangents(value, n_parts)]
+
+
+def cotangents(value: Inexact[Array, ""], n_parts: int) -> list[Array]:
+    """Those for which JAX gives the gradients d/dRe - i d/dIm of the real (and imaginary) part of a value."""
+    one = jnp.ones_like(value)  # a cotangent c gives that of Re(c * value), and Im(value) = Re(-i * value)
+    return [one, -1j * one] if n_parts == 2 else [one]
 
 
 def flatten_real(tree: PyTree) -> Float[Array, "params"]:

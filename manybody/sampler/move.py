@@ -21,8 +21,8 @@ class Move(abc.ABC):
     """A Metropolis proposal; immutable and hashable.
 
     A new move implements `propose`. One that knows its conservation laws overrides `laws` and `leaves` as well, so that
-    it is checked at any size (`obstruction`). One of which every nanosecond counts overrides `draw` and `choose`, the
-    two halves of `propose`: samplers call the first for many steps at once.
+    it is checked at any size (`obstruction`). `TwoStage` is for moves whose random numbers are worth being drawn for
+    many steps at once.
     """
 
     @abc.abstractmethod

@@ -59,7 +59,10 @@ def kernel(tangent: Tangent) -> Float[Array, "rows rows"]:
 def plan(tangent: Tangent) -> tuple[dict[Path, Layer], list[int]]:
     """The layers treated by their structure, and the numbers of the parameter leaves that are contracted."""
     layers, others, rows = _possible(tangent)
-    chosen = cost.choose(layers, others, rows)
+    return _planned(tangent, layers, cost.choose(layers, others, rows))
+
+
+def _planned(tangent: Tangent, layers: dict[Path, Layer], chosen: list[Path]) -> tuple[dict[Path, Layer], list[int]]:
     layers = {path: layer for path, layer in layers.items() if path in chosen}
     covered = {number for layer in layers.values() for number in layer.leaves}
     return layers, [i for i in range(len(jax.tree.leaves(tangent.params))) if i not in covered]
@@ -67,8 +70,8 @@ def plan(tangent: Tangent) -> tuple[dict[Path, Layer], list[int]]:
 
 def describe(tangent: Tangent) -> str:
     """Which layers use the structured form, in words, and what was counted for either form."""
-    layers, _, rows = _possible(tangent)
-    chosen, rest = plan(tangent)
+    layers, others, rows = _possible(tangent)
+    chosen, rest = _planned(tangent, layers, cost.choose(layers, others, rows))
 
     def counted(path: Path) -> str:
         one = {path: layers[path]}

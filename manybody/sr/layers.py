@@ -18,6 +18,7 @@ from jax.extend.core import Literal
 
 from manybody._precision import widen
 from manybody._types import Array
+from manybody.estimator.derivatives import cotangents
 from manybody.parallel.chunk import map_rows
 from manybody.sr.tangent import TangentMap
 
@@ -186,8 +187,7 @@ def derivatives(
         shifts = {path: jnp.zeros(layer.output.shape, layer.output.dtype) for path, layer in layers.items()}
         shifts = tangent.comm.pvary(shifts)  # else their derivative would be summed over workers
         value, pullback, inputs = jax.vjp(evaluate, shifts, [leaves[i] for i in rest], has_aux=True)
-        ones = jnp.ones_like(value)
-        pulled = [pullback(c) for c in ([ones, -1j * ones] if n_parts == 2 else [ones])]
+        pulled = [pullback(c) for c in cotangents(value, n_parts)]
         slopes, own = jax.tree.map(lambda *parts: jnp.stack(parts), *pulled)
         slopes = {path: d.reshape(n_parts, -1, d.shape[-1]) for path, d in slopes.items()}
         return inputs, slopes, [_real_columns(x) for x in own]
