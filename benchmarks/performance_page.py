@@ -124,9 +124,10 @@ def problem(case):
 def small(report):
     rows = []
     for case in report["cases"]:
+        problem = f"N = {case['sites']}, {case['samples']} samples"
         for name, tool in case["tools"].items():
             better = [times(ours[name]) if name in ours else "" for ours in case["better_by"].values()]
-            rows.append([f"N = {case['sites']}", name, ms(tool["median_s"]), ms(tool["min_s"]), *better])
+            rows.append([problem, name, ms(tool["median_s"]), ms(tool["min_s"]), *better])
     ours = [f"times {name}" for name in report["cases"][0]["better_by"]]
     return table(["problem", "tool", "ms", "shortest", *ours], rows)
 
@@ -189,7 +190,7 @@ def roofline(report):
             label = f"**{name}**" if name == case["largest_gap"] else name
             cells = [ms(found["time_s"]), digits(1e-6 * found["operations"]), digits(1e-6 * found["bytes"])]
             bound = f"{ms(found['bound_s'])} {found.get('bound_by', '')}".strip()
-            rows.append([f"{problem(case)}: {label}", *cells, bound, f"{100 * found['fraction']:.0f} %"])
+            rows.append([f"{case['problem']}: {label}", *cells, bound, f"{100 * found['fraction']:.0f} %"])
     head = (
         f"Peaks: {digits(peaks['f32_gflops'])} GF/s in single and {digits(peaks['f64_gflops'])} in double precision, "
         f"{digits(peaks['memory_gb_s'])} GB/s from and to memory, {digits(peaks['cache_gb_s'])} in caches.\n\n"

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the time of a step goes: the phases of `vs_netket.py`'s workload, each compiled and timed for itself.
+"""Where the time of a step goes: its phases, each compiled and timed for itself.
 
-    python benchmarks/profile_step.py --sites 128 --alpha 4 --precision f32 f64
+    python benchmarks/profile_step.py --problems "N = 128, alpha = 4, f32" "resnet, 6 x 6, f32"
+
+The problems are those of `vs_netket.py`, `small.py` and `networks.py`.
 
 The phases alternate, round after round. They need not add up to the step: in it XLA sees them together. "proposals" is
 the part of "sampling" that has nothing to do with the wave function: chains that sample a constant one.
@@ -12,12 +14,17 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import harness
+import networks
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package of this checkout
+sys.path.insert(0, str(Path(__file__).resolve().parent / "workers"))
 
-import jax
+from manybody_j1j2 import j1j2  # finds the package of this checkout
+from manybody_tfim import ising
+
+import jax  # isort: skip
 import jax.numpy as jnp
 import optax
 
@@ -27,46 +34,72 @@ from manybody.amplitude import FullEvaluation
 from manybody.estimator import buffer_size, count_rows, local_values
 from manybody.sr.kernel import kernel
 
+PRECISIONS = ("f32", "f64")
+
+
+def chain(sites, alpha, samples, precision, **more):
+    """That of `vs_netket.py` or `small.py`."""
+    return f"N = {sites}, alpha = {alpha}, {precision}", lambda: ising(sites, alpha, samples, precision, **more)
+
+
+def square(network, precision):
+    """That of `networks.py`."""
+    return f"{network}, 6 x 6, {precision}", lambda: j1j2(6, network, networks.NETS[network], 512, precision)
+
+
+PROBLEMS = dict(
+    [
+        chain(20, 1, 16, "f64", chains=16),
+        *(chain(sites, alpha, 1024, precision) for sites, alpha in ((64, 1), (128, 4)) for precision in PRECISIONS),
+        *(square(network, "f32") for network in networks.NETS),
+    ]
+)
+"""Name -> a function that makes the optimisation."""
+
+
+class Phases(NamedTuple):
+    """What a step is made of.
+
+    Attributes:
+        run: name -> function without arguments.
+        compilation: name -> how long it took to compile (with its first call).
+        n_rows: connections with a matrix element.
+        sweep_size: Metropolis steps between two draws.
+    """
+
+    run: dict
+    compilation: dict
+    n_rows: int
+    sweep_size: int
+
 
 def main():
     args = arguments()
     report = {"benchmark": "profile_step", "arguments": sys.argv[1:], "machine": harness.machine(), "cases": []}
     report["versions"] = {"jax": jax.__version__, "python": sys.version.split()[0]}
     report["device"] = jax.devices()[0].device_kind
-    for precision in args.precision:
-        phases, compilation = build(args.sites, args.alpha, args.samples, precision)
-        case = {"sites": args.sites, "alpha": args.alpha, "samples": args.samples, "precision": precision}
-        report["cases"].append({**case, "phases": profile(phases, compilation, args.rounds)})
+    for name in args.problems:
+        phases = build(PROBLEMS[name]())
+        report["cases"].append({"problem": name, "phases": profile(phases, args.rounds)})
         show(report["cases"][-1])
     harness.write(report, args.out)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sites", type=int, default=128)
-    parser.add_argument("--alpha", type=int, default=4, help="hidden units per site")
-    parser.add_argument("--samples", type=int, default=1024, help="samples; each is a chain of its own")
-    parser.add_argument("--precision", nargs="+", choices=["f32", "f64"], default=["f32", "f64"])
+    parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS), metavar="PROBLEM")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--out", help="file for the report")
     return parser.parse_args()
 
 
-def build(sites, alpha, samples, precision):
-    """Functions without arguments, one per phase, and how long each took to compile (with its first call)."""
-    space = mb.hilbert.Spin(sites)
-    hamiltonian = mb.hamiltonian.ising(space, mb.lattice.chain(sites))
-    ansatz = mb.ansatz.RBM(
-        alpha=alpha, param_dtype={"f32": jnp.float32, "f64": jnp.float64}[precision], use_visible_bias=False
-    )
-    sampler = mb.sampler.Metropolis(space, mb.sampler.LocalFlip(), n_chains=samples, n_burn_in=0)
-    state = mb.VariationalState(ansatz, sampler, samples, seed=1)
-    optimizer = optax.sgd(0.04)
-    driver = mb.driver.VMC(hamiltonian, state, optimizer=optimizer)
+def build(problem):
+    """The phases of an optimisation."""
+    driver, state, sampler = problem.driver, problem.state, problem.state.sampler
+    comm, network, operator = state.comm, state.network, problem.hamiltonian.compile()
     driver.advance()  # from here on there is no burn-in
     params, constants, chains = driver.progress.params, driver.progress.constants, driver.progress.chains
-    comm, operator = state.comm, hamiltonian.compile()
-    network = state.network
+    optimizer, shift = driver.optimizer, jnp.asarray(1e-3)
 
     def tangent(params, samples):
         return mb.sr.TangentMap(comm, lambda p, s: network.log_psi(p, constants, s), params, samples, None)
@@ -83,10 +116,10 @@ def build(sites, alpha, samples, precision):
     propose = jax.jit(lambda c: sampler.sample(comm, FullEvaluation(constant, ()), c, 1))
     drawn = sample(params, chains)[1]
     n_rows = int(count_rows(comm, operator, drawn.flat_sigma, None))
-    n_buffer = buffer_size(n_rows, samples, operator.n_connections)
+    n_buffer = buffer_size(n_rows, state.n_local, operator.n_connections)
     energies = jax.jit(lambda p, o, s: local_values(comm, network.bind(p, constants), o, s.flat_sigma, n_buffer, None))
     make_kernel = jax.jit(lambda p, s: kernel(tangent(p, s)))
-    solve = jax.jit(lambda t, e: linalg.cholesky(t, e, jnp.asarray(1e-3)))
+    solve = jax.jit(lambda t, e: linalg.cholesky(t, e, shift))
     make_update = jax.jit(update)
 
     values = energies(params, operator, drawn).values
@@ -103,21 +136,22 @@ def build(sites, alpha, samples, precision):
         "update": lambda: make_update(params, drawn, solution),
     }
     jax.clear_caches()  # the first call of each phase compiles it
-    return phases, {name: seconds(phase) for name, phase in phases.items()}
+    compilation = {name: seconds(phase) for name, phase in phases.items()}
+    return Phases(phases, compilation, n_rows, sampler.sweep_size)
 
 
-def profile(phases, compilation, rounds):
+def profile(phases, rounds):
     """Times of each phase; they alternate."""
-    times = {name: [] for name in phases}
+    times = {name: [] for name in phases.run}
     for _ in range(rounds):
-        for name, phase in phases.items():
+        for name, phase in phases.run.items():
             times[name].append(seconds(phase))
     return {
         name: {
             "min_s": min(wall for wall, _ in pairs),
             "median_s": statistics.median(wall for wall, _ in pairs),
             "cpu_min_s": min(cpu for _, cpu in pairs),
-            "first_call_s": compilation[name][0],
+            "first_call_s": phases.compilation[name][0],
         }
         for name, pairs in times.items()
     }
@@ -131,7 +165,7 @@ def seconds(phase):
 
 
 def show(case):
-    harness.say(f"\n{case['sites']} sites, alpha = {case['alpha']}, {case['samples']} samples, {case['precision']}")
+    harness.say(f"\n{case['problem']}")
     harness.say(f"{'':16}{'min ms':>10}{'median ms':>12}{'cpu min ms':>12}{'first call s':>14}")
     for name, phase in case["phases"].items():
         shortest, median, cpu = (1e3 * phase[key] for key in ("min_s", "median_s", "cpu_min_s"))

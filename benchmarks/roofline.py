@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from manybody import _flops
 from manybody.estimator.local import DEFAULT_CHUNK
+from manybody.sampler.metropolis import MOST_AT_ONCE
 
 PHASES = ("sampling", "local energies", "kernel", "solve", "update")
 """They make a step; "proposals" is a part of the first one."""
@@ -44,26 +45,19 @@ def main():
     report["versions"] = {"jax": jax.__version__, "python": sys.version.split()[0]}
     report |= {"device": jax.devices()[0].device_kind, "peaks": peaks(args.rounds)}
     harness.say("measured peaks: " + ", ".join(f"{name} {value:.1f}" for name, value in report["peaks"].items()))
-    for sites, alpha in zip(args.sites, args.alpha, strict=True):
-        for precision in args.precision:
-            case = {"sites": sites, "alpha": alpha, "samples": args.samples, "precision": precision}
-            report["cases"].append(case | measure(case, report["peaks"], args.rounds))
-            show(report["cases"][-1])
+    for name in args.problems:
+        report["cases"].append({"problem": name, **measure(name, report["peaks"], args.rounds)})
+        show(report["cases"][-1])
     harness.write(report, args.out)
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sites", type=int, nargs="+", default=[64, 128], help="lengths of the chain")
-    parser.add_argument("--alpha", type=int, nargs="+", default=[1, 4], help="hidden units per site, for each length")
-    parser.add_argument("--samples", type=int, default=1024, help="samples; each is a chain of its own")
-    parser.add_argument("--precision", nargs="+", choices=["f32", "f64"], default=["f32", "f64"])
+    every = list(profile_step.PROBLEMS)
+    parser.add_argument("--problems", nargs="+", choices=every, default=every, metavar="PROBLEM")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", help="file for the report")
-    args = parser.parse_args()
-    if len(args.sites) != len(args.alpha):
-        parser.error(f"--alpha needs as many numbers as --sites ({len(args.sites)}), got {len(args.alpha)}")
-    return args
+    return parser.parse_args()
 
 
 def peaks(rounds, size=1536):
@@ -92,16 +86,14 @@ def stream(length, repeats, rounds):
     return 2e-9 * x.nbytes * repeats / min(times)
 
 
-def measure(case, peaks, rounds):
+def measure(problem, peaks, rounds):
     """Times of the phases, what they count, and how far they are from the roof; and the step that they make."""
-    phases, compilation = profile_step.build(case["sites"], case["alpha"], case["samples"], case["precision"])
-    times = profile_step.profile(phases, compilation, rounds)
-    trips = loops(case["sites"], case["samples"])
-    counts = {name: counted(phases[name], trips.get(name, 1)) for name in PHASES}
-    found = {
-        name: judged(times[name]["min_s"], *counts[name], "f64" if name in DOUBLE else case["precision"], peaks)
-        for name in PHASES
-    }
+    phases = profile_step.build(profile_step.PROBLEMS[problem]())
+    times, trips = profile_step.profile(phases, rounds), loops(phases)
+    found = {}
+    for name in PHASES:
+        precision = "f64" if name in DOUBLE else problem.split()[-1]
+        found[name] = judged(times[name]["min_s"], *counted(phases.run[name], trips.get(name, ())), precision, peaks)
     gap = max(found, key=lambda name: found[name]["time_s"] - found[name]["bound_s"])
     return {"phases": found, "step": together(times["step"]["min_s"], found), "largest_gap": gap}
 
@@ -112,13 +104,17 @@ def together(time_s, phases):
     return {"time_s": time_s, **totals, "fraction": totals["bound_s"] / time_s}
 
 
-def loops(sites, samples):
-    """Phase -> how often each loop of unknown length repeats there: what the jaxpr does not say.
+def loops(phases):
+    """Phase -> how often its loops of unknown length repeat, the outer one first: what the jaxpr does not say.
 
-    Chains are advanced twice in a step, the first time by no sweep (`Metropolis`): the mean is half a sweep. All
-    connections of the Ising chain have a matrix element, and are evaluated in chunks.
+    Chains are advanced twice in a step, the first time by no sweep (`Metropolis`): the mean is half a sweep, in blocks
+    of equally many steps. Connections with a matrix element are evaluated in chunks.
     """
-    return {"sampling": sites / 2, "local energies": math.ceil(sites * samples / DEFAULT_CHUNK)}
+    blocks = math.ceil(phases.sweep_size / MOST_AT_ONCE)
+    return {
+        "sampling": (blocks / 2, phases.sweep_size / blocks),
+        "local energies": (math.ceil(phases.n_rows / DEFAULT_CHUNK),),
+    }
 
 
 def counted(function, trips):
@@ -135,8 +131,10 @@ def _counted(jaxpr, trips):
         elif name == "cond":
             more = min(_counted(branch, trips) for branch in inner)
         else:
-            repeats = trips if name == "while" else equation.params.get("length", 1)
-            more = [repeats * sum(numbers) for numbers in zip(*(_counted(part, trips) for part in inner), strict=True)]
+            repeats, deeper = equation.params.get("length", 1), trips
+            if name == "while":
+                repeats, deeper = (trips[0], trips[1:]) if trips else (1, ())
+            more = [repeats * sum(numbers) for numbers in zip(*(_counted(part, deeper) for part in inner), strict=True)]
             if name in ("while", "scan"):  # what goes round is read and written each time
                 more[1] += 2 * repeats * sum(size_of(x.aval) for x in inner[0].outvars)
         operations, traffic = operations + more[0], traffic + more[1]
@@ -179,7 +177,7 @@ def judged(time_s, operations, traffic, precision, peaks):
 
 
 def show(case):
-    harness.say(f"\n{case['sites']} sites, alpha = {case['alpha']}, {case['samples']} samples, {case['precision']}")
+    harness.say(f"\n{case['problem']}")
     harness.say(f"{'':16}{'min ms':>10}{'MF':>10}{'MB':>10}{'bound ms':>10}{'reached':>9}  bound by")
     for name, found in (case["phases"] | {"step": case["step"]}).items():
         harness.say(

@@ -8,6 +8,7 @@ alternate. The report goes to stdout as JSON, a table to stderr. See README.md.
 """
 
 import argparse
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -24,9 +25,9 @@ CALL_BOUND = 1e-9
 def main():
     args = arguments()
     report = {"benchmark": "small", "arguments": sys.argv[1:], "machine": harness.machine(), "cases": []}
-    for sites in args.sites:
-        options = {"sites": sites, "alpha": 1, "samples": args.samples, "chains": args.chains, "precision": "f64"}
-        harness.say(f"\n{sites} sites, {args.chains} chains, {args.samples} samples")
+    for sites, samples in itertools.product(args.sites, args.samples):
+        options = {"sites": sites, "alpha": 1, "samples": samples, "chains": args.chains, "precision": "f64"}
+        harness.say(f"\n{sites} sites, {args.chains} chains, {samples} samples")
         case = compare(vs_netket.ways(options, args), args)
         report["cases"].append({**options, "steps_per_call": args.steps_per_call, **case})
         show(case)
@@ -39,8 +40,10 @@ def arguments():
     parser.add_argument("--python", default=sys.executable, help="interpreter with what manybody needs (this one)")
     parser.add_argument("--sites", type=int, nargs="+", default=[10, 20], help="lengths of the chain")
     parser.add_argument("--chains", type=int, default=16)
-    parser.add_argument("--samples", type=int, default=256, help="in a step, a multiple of the number of chains")
-    parser.add_argument("--steps", type=int, default=100, help="of a run")
+    parser.add_argument(
+        "--samples", type=int, nargs="+", default=[16, 256], help="in a step, multiples of the number of chains"
+    )
+    parser.add_argument("--steps", type=int, default=500, help="of a run")
     parser.add_argument("--steps-per-call", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=7, help="runs of each tool that count")
     parser.add_argument("--platform", default="cpu", help="JAX_PLATFORMS of all workers")

@@ -25,7 +25,8 @@ class Amplitude(Protocol):
 
     A *change* of a batch of configurations is a pair of arrays: `sites` (batch, changed), distinct sites of each
     configuration, and their new `values` (batch, changed), which may equal the old ones. A *cache* is a pytree of
-    arrays with leading axis `batch`: whatever makes ratios cheap, for the configurations it was made from.
+    arrays with leading axis `batch`: whatever makes ratios cheap, for the configurations it was made from. If it is a
+    dataclass with a field `sigma`, these are the configurations, of which samplers then keep no others.
     """
 
     def log_psi(self, sigma: Int8[Array, "batch sites"]) -> Inexact[Array, "batch"]:

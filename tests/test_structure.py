@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
     ("_types",),
-    ("_struct", "_checks", "_precision", "_flops", "_lazy", "_compile"),
+    ("_struct", "_checks", "_precision", "_flops", "_lazy", "_compile", "_random"),
     ("parallel",),
     ("amplitude",),
     ("network",),

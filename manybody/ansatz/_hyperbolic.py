@@ -28,9 +28,6 @@ from manybody.ansatz._change import MAX_GATHERED, differences, linear_change, ro
 from manybody.ansatz._numerics import log_cosh
 from manybody.ansatz._scaled_product import BLOCK, ScaledProduct, log_quotient, scaled_product
 
-LOST = 2**30
-"""In the place of the largest value, where the odds are not those of the configuration."""
-
 
 class HiddenLayer(NamedTuple):
     """The angles theta = sigma W + b.
@@ -56,20 +53,18 @@ class HiddenSpins:
     """Hidden units in the field of the configurations.
 
     Attributes:
-        odds: exp(-2 theta).
+        odds: exp(-2 theta); nan where they are lost, after a change that is in no table or out of the number range.
         norm: the product of 1 + odds over units.
-        reach: the largest |value| that a site has had; `LOST` after a change that is in no table.
     """
 
     odds: Inexact[Array, "batch hidden"]
     norm: ScaledProduct
-    reach: Int[Array, "batch"]
 
 
-def hidden_spins(sigma: Int8[Array, "batch sites"], theta: Inexact[Array, "batch hidden"]) -> HiddenSpins:
+def hidden_spins(theta: Inexact[Array, "batch hidden"]) -> HiddenSpins:
     """Hidden units with these angles."""
-    odds = jnp.exp(-2 * theta)
-    return HiddenSpins(odds, scaled_product(1 + odds), jnp.max(jnp.abs(sigma.astype(jnp.int32)), axis=-1, initial=0))
+    odds = _in_range(jnp.exp(-2 * theta))
+    return HiddenSpins(odds, scaled_product(1 + odds))
 
 
 @dataclass
@@ -79,13 +74,11 @@ class Trial:
     Attributes:
         index: where in the table the factors stand.
         norm: the product after it.
-        reach: that after it.
         whole: the hidden units after it, in the place of all these, if many sites change.
     """
 
     index: Int[Array, "batch changed"] | None = None
     norm: ScaledProduct | None = None
-    reach: Int[Array, "batch"] | None = None
     whole: HiddenSpins | None = None
 
 
@@ -98,8 +91,8 @@ def try_change(
 ) -> tuple[Inexact[Array, "batch"], Trial]:
     """Sum over hidden units of log cosh(theta + d) - log cosh(theta), where d = sum_j delta_j W[site_j].
 
-    By the formula above if all changes are tabulated, and if the weights are so small that nothing overflows; else by
-    evaluating log cosh twice.
+    By the formula above; and by evaluating log cosh twice, for the whole batch, if one of the changes is not tabulated,
+    or one of the numbers out of range.
 
     Args:
         layer: the weights.
@@ -118,18 +111,15 @@ def try_change(
         return jnp.sum(log_cosh(theta + linear_change(layer.kernel, sites, delta)) - log_cosh(theta), axis=-1)
 
     if sites.shape[1] > MAX_GATHERED:
-        after = apply_change(sigma, sites, values)
-        return evaluated(), Trial(whole=hidden_spins(after, layer.angles(after)))
-    index, known = _rows_of_table(layer, sites, delta)
-    reach = jnp.where(known, jnp.maximum(hidden.reach, jnp.max(jnp.abs(values.astype(jnp.int32)), axis=-1)), LOST)
+        return evaluated(), Trial(whole=hidden_spins(layer.angles(apply_change(sigma, sites, values))))
+    index = _rows_of_table(layer, sites, delta)
     # The product is made outside of the branch: there, XLA could not fuse it with gathering the rows of the cache (in
     # local energies). Inside, angles are made again, and nothing has to be at hand for it.
     norm = scaled_product(1 + _changed(layer, hidden.odds, index))
     total = jnp.sum(widen(layer.kernel), axis=1, keepdims=True)
     ratio = log_quotient(norm, hidden.norm) + linear_change(total, sites, delta)[:, 0]
     ratio = ratio.astype(layer.kernel.dtype)
-    is_small = _is_small(layer, jnp.max(reach, initial=0), sites.shape[1])
-    return jax.lax.cond(is_small, lambda: ratio, evaluated), Trial(index, norm, reach)
+    return jax.lax.cond(jnp.all(jnp.isfinite(ratio)), lambda: ratio, evaluated), Trial(index, norm)
 
 
 def commit(layer: HiddenLayer, old: HiddenSpins, trial: Trial, accepted: Bool[Array, "batch"]) -> HiddenSpins:
@@ -140,8 +130,8 @@ def commit(layer: HiddenLayer, old: HiddenSpins, trial: Trial, accepted: Bool[Ar
     """
     if trial.whole is not None:
         return where_accepted(accepted, trial.whole, old)
-    odds = _changed(layer, old.odds, jnp.where(accepted[:, None], trial.index, 0))
-    return HiddenSpins(odds, *where_accepted(accepted, (trial.norm, trial.reach), (old.norm, old.reach)))
+    odds = _in_range(_changed(layer, old.odds, jnp.where(accepted[:, None], trial.index, 0)))
+    return HiddenSpins(odds, where_accepted(accepted, trial.norm, old.norm))
 
 
 def update_hidden_spins(
@@ -157,13 +147,13 @@ def update_hidden_spins(
 
     def anew() -> HiddenSpins:
         after = apply_change(sigma, sites, values)
-        return where_accepted(accepted, hidden_spins(after, layer.angles(after)), old)
+        return where_accepted(accepted, hidden_spins(layer.angles(after)), old)
 
-    return jax.lax.cond(jnp.all(followed.reach < LOST), lambda: followed, anew)
+    return jax.lax.cond(jnp.any(jnp.isnan(followed.odds)), anew, lambda: followed)
 
 
 def largest_angle(dtype: jnp.dtype) -> float:
-    """Largest |theta| up to which exp(-2 theta) of this type, and blocks of factors, stay within the number range.
+    """Largest |theta| for which exp(-2 theta) of this type, and blocks of factors, are within the number range.
 
     About 43, in single precision because of the odds, in double precision because of blocks of factors.
     """
@@ -171,22 +161,23 @@ def largest_angle(dtype: jnp.dtype) -> float:
     return 0.98 * min(-math.log(float(jnp.finfo(dtype).tiny)), math.log(float(wide.max)) / BLOCK) / 2
 
 
-def _is_small(layer: HiddenLayer, reach: Int[Array, ""], n_changed: int) -> Bool[Array, ""]:
-    """Whether no odds are lost, and all angles with values up to `reach`, and their changes, are within the range."""
-    size = jnp.abs(layer.kernel.real)
-    bias = 0.0 if layer.bias is None else jnp.max(jnp.abs(layer.bias.real), initial=0)
-    angle = bias + reach.astype(size.dtype) * jnp.max(jnp.sum(size, axis=0), initial=0)
-    change = n_changed * max(layer.spacing) * jnp.max(size, initial=0)
-    return (jnp.maximum(angle, change) <= largest_angle(layer.kernel.dtype)) & (reach < LOST)
+def _in_range(odds: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
+    """Odds, or factors of them, whose angles are at most the largest one; nan in the place of others.
+
+    Those that were too small for the number range would be zero from then on. (Written so that nan stays nan.)
+    """
+    bound = math.exp(2 * largest_angle(odds.dtype))
+    size = jnp.abs(odds) if jnp.iscomplexobj(odds) else odds
+    return jnp.where((size >= 1 / bound) & (size <= bound), odds, jnp.nan)
 
 
-def _rows_of_table(layer: HiddenLayer, sites: Array, delta: Array) -> tuple[Array, Array]:
-    """Where in the table a change stands (batch, changed), and whether it does (batch,): its first row is for none."""
-    index, known = jnp.zeros_like(sites), delta == 0
-    for block, step in enumerate(_steps(layer)):
-        index = jnp.where(delta == step, 1 + block * layer.kernel.shape[0] + sites, index)
-        known = known | (delta == step)
-    return index, jnp.all(known, axis=-1)
+def _rows_of_table(layer: HiddenLayer, sites: Array, delta: Array) -> Int[Array, "batch changed"]:
+    """Where in the table a change stands: in its first row if there is none, in its last if it is in no other."""
+    steps, n_sites = _steps(layer), layer.kernel.shape[0]
+    index = jnp.where(delta == 0, 0, 1 + len(steps) * n_sites)
+    for block, step in enumerate(steps):
+        index = jnp.where(delta == step, 1 + block * n_sites + sites, index)
+    return index
 
 
 def _steps(layer: HiddenLayer) -> tuple[int, ...]:
@@ -196,8 +187,9 @@ def _steps(layer: HiddenLayer) -> tuple[int, ...]:
 def _changed(layer: HiddenLayer, odds: Inexact[Array, "batch hidden"], index: Int[Array, "batch changed"]) -> Array:
     """The odds times exp(-2d) from the table, which XLA takes out of loops, since it depends on the weights only."""
     kernel = layer.kernel
-    no_change = jnp.ones((1, kernel.shape[1]), kernel.dtype)
-    table = jnp.concatenate([no_change, *(jnp.exp((-2 * step) * kernel) for step in _steps(layer))])
+    none = jnp.ones((1, kernel.shape[1]), kernel.dtype)
+    factors = [_in_range(jnp.exp((-2 * step) * kernel)) for step in _steps(layer)]
+    table = jnp.concatenate([none, *factors, jnp.full_like(none, jnp.nan)])
     for j in range(index.shape[1]):
-        odds = odds * rows(table, index[:, j])
+        odds = (odds if j == 0 else _in_range(odds)) * rows(table, index[:, j])
     return odds

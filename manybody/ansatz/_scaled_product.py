@@ -6,14 +6,17 @@ Factors are multiplied by blocks in double precision, and of each block the powe
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from manybody._precision import widen
 from manybody._struct import dataclass
-from manybody._types import Array, Float, Inexact, Int
+from manybody._types import Array, Float, Inexact, Int, Num
 
 BLOCK = 8
 """Factors multiplied before the power of two is split off."""
@@ -33,19 +36,40 @@ class ScaledProduct:
 
 
 def scaled_product(factors: Inexact[Array, "batch n"]) -> ScaledProduct:
-    """The product along the last axis, of factors within the eighth root of the range of double precision."""
-    blocks = jnp.prod(_grouped(widen(factors), BLOCK), axis=-1)  # (batch, n / 8)
+    """The product along the last axis, of factors within the eighth root of the range of double precision.
+
+    If a factor is zero, infinite or nan, so is a mantissa.
+    """
+    blocks = _blocks(widen(factors))  # (batch, about n / 8)
     size = jnp.maximum(jnp.abs(blocks.real), jnp.abs(blocks.imag)) if jnp.iscomplexobj(blocks) else blocks
     exponent, scale = _power_of_two(size)
     mantissa = blocks * scale.astype(blocks.dtype)
     in_group = jnp.finfo(size.dtype).maxexp // 3  # mantissas lie between 1 and 2 sqrt(2)
-    return ScaledProduct(jnp.prod(_grouped(mantissa, in_group), axis=-1), jnp.sum(exponent, axis=-1))
+    groups = _reduced(jnp.prod, operator.mul, _grouped(mantissa, in_group))
+    return ScaledProduct(groups, _reduced(jnp.sum, operator.add, exponent))
 
 
 def log_quotient(a: ScaledProduct, b: ScaledProduct) -> Inexact[Array, "batch"]:
     """log(a / b), the imaginary part modulo 2 pi; the powers of two cancel exactly."""
     logs = jnp.sum(jnp.log(a.mantissa / b.mantissa), axis=-1)
     return logs + (a.exponent - b.exponent).astype(logs.dtype) * math.log(2.0)
+
+
+def _blocks(x: Inexact[Array, "batch n"]) -> Inexact[Array, "batch blocks"]:
+    """Products of at most `BLOCK` factors; of equally many if possible, since XLA is slow to fill up with ones."""
+    n = x.shape[1]
+    even = next((size for size in range(BLOCK, BLOCK // 2 - 1, -1) if n % size == 0), None)
+    size = even or BLOCK
+    whole = n - n % size
+    blocks = jnp.prod(x[:, :whole].reshape(x.shape[0], size, whole // size), axis=1)
+    return blocks if whole == n else jnp.concatenate([blocks, jnp.prod(x[:, whole:], axis=1, keepdims=True)], axis=1)
+
+
+def _reduced(many: Callable, two: Callable, x: Num[Array, "batch n *groups"]) -> Num[Array, "batch *groups"]:
+    """The sum or product along the second axis; of a few terms one by one, which XLA fuses with what comes next."""
+    if 0 < x.shape[1] <= BLOCK:
+        return functools.reduce(two, [x[:, i] for i in range(x.shape[1])])
+    return many(x, axis=1)
 
 
 def _power_of_two(x: Float[Array, "*shape"]) -> tuple[Int[Array, "*shape"], Float[Array, "*shape"]]:
@@ -60,9 +84,9 @@ def _power_of_two(x: Float[Array, "*shape"]) -> tuple[Int[Array, "*shape"], Floa
     return (biased - bias).astype(jnp.int32), jax.lax.bitcast_convert_type((2 * bias - biased) << info.nmant, x.dtype)
 
 
-def _grouped(x: Inexact[Array, "batch n"], size: int) -> Inexact[Array, "batch groups size"]:
-    """Groups of so many, filled up with ones; all in one group if there are fewer."""
+def _grouped(x: Inexact[Array, "batch n"], size: int) -> Inexact[Array, "batch size groups"]:
+    """Groups of so many along the second axis, filled up with ones; all in one group if there are fewer."""
     size = max(1, min(size, x.shape[1]))
     missing = -x.shape[1] % size
     x = jnp.pad(x, ((0, 0), (0, missing)), constant_values=1) if missing else x
-    return x.reshape(x.shape[0], -1, size)
+    return x.reshape(x.shape[0], size, -1)

@@ -132,7 +132,7 @@ class DensityRBM(nn.Module):
 
     def init_cache(self, sigma: Int8[Array, "batch pairs"]) -> DensityCache:
         """The cache of these pairs, from scratch."""
-        return DensityCache(sigma, hidden_spins(sigma, _angles(self._weights(n_sites_of(sigma)), sigma)))
+        return DensityCache(sigma, hidden_spins(_angles(self._weights(n_sites_of(sigma)), sigma)))
 
     def log_ratio(
         self, cache: DensityCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]

@@ -116,7 +116,7 @@ class RBM(nn.Module):
 
     def init_cache(self, sigma: Int8[Array, "batch sites"]) -> RBMCache:
         """The cache of these configurations, from scratch."""
-        return RBMCache(sigma, tuple(hidden_spins(sigma, theta) for _, theta in self._layers(sigma)))
+        return RBMCache(sigma, tuple(hidden_spins(theta) for _, theta in self._layers(sigma)))
 
     def log_ratio(
         self, cache: RBMCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]

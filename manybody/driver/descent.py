@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -15,10 +14,11 @@ import optax
 
 from manybody._precision import foreign_code
 from manybody._struct import dataclass, layout
-from manybody._types import Array, Int, PyTree
+from manybody._types import Array, Bool, Int, PyTree
 from manybody.driver.base import Driver, all_finite
 from manybody.driver.fused import fused
 from manybody.driver.hooks import Record
+from manybody.driver.packed import Packed, pack, unpack
 from manybody.driver.recorder import NotFinite
 from manybody.estimator import buffer_size
 from manybody.parallel import REPLICATED
@@ -118,11 +118,13 @@ class Descent(Driver[S]):
         run = self._compiled.get(most) or self._compile(most)
         if most == 1:
             progress, record = run(self._progress, self._operator)
-            record = jax.device_get(record)
+            record = unpack(jax.device_get(record))
             return progress, [record] if _counts(self.n_buffer, record) else [], record
         progress, stacked, made = run(self._progress, self._operator, np.int32(n))
         stacked, made = jax.device_get((stacked, made))
-        records = [jax.tree.map(lambda x, i=i: x[i], stacked) for i in range(min(made + 1, n))]
+        leaves, structure = jax.tree.flatten(unpack(stacked))
+        rows = zip(*(leaf[: min(made + 1, n)] for leaf in leaves), strict=True)
+        records = [jax.tree.unflatten(structure, row) for row in rows]
         return progress, records[:made], records[-1]
 
     def _mend(self, record: Record) -> None:
@@ -158,9 +160,14 @@ class Descent(Driver[S]):
 
     def _compile(self, most: int) -> Callable:
         """A program that makes a step, or up to `most` of them (see `fused`)."""
-        one, layout = self._make_step(self.n_buffer), (self._spec(), self._operand_spec)
+        make, layout = self._make_step(self.n_buffer), (self._spec(), self._operand_spec)
+
+        def one(old: Progress, operand: PyTree) -> tuple[Progress, Packed, Bool[Array, ""]]:
+            new, record = make(old, operand)
+            return new, pack(record), _counts(self.n_buffer, record)
+
         several = most > 1
-        made = fused(one, functools.partial(_counts, self.n_buffer), most) if several else one
+        made = fused(one, most) if several else lambda *arguments: one(*arguments)[:2]
 
         def step(*arguments: PyTree) -> PyTree:
             self.n_traces += 1  # runs when traced, not when executed

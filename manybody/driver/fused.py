@@ -10,16 +10,15 @@ import jax.numpy as jnp
 
 from manybody._types import Array, Bool, Int, PyTree
 
-Step = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
-"""(progress, operand) -> (progress, record)."""
+Step = Callable[[PyTree, PyTree], tuple[PyTree, PyTree, Bool[Array, ""]]]
+"""(progress, operand) -> (progress, record, whether the step counts)."""
 
 
-def fused(step: Step, counts: Callable[[PyTree], Bool[Array, ""]], most: int) -> Callable:
+def fused(step: Step, most: int) -> Callable:
     """A function (progress, operand, n) -> (progress, records, made): up to n steps, one after the other.
 
     Args:
-        step: makes one.
-        counts: whether a step with this record counts. One that does not is undone and ends the loop.
+        step: makes one. One that does not count is undone and ends the loop.
         most: n is at most this (static).
 
     Returns:
@@ -37,9 +36,8 @@ def fused(step: Step, counts: Callable[[PyTree], Bool[Array, ""]], most: int) ->
 
         def one_more(carry: tuple) -> tuple:
             before, records, made, _ = carry
-            after, record = step(before, operand)
+            after, record, good = step(before, operand)
             records = jax.tree.map(lambda every, one: every.at[made].set(one), records, record)
-            good = counts(record)
             after = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, before)
             return after, records, made + good.astype(made.dtype), good
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
+from manybody._random import successors
 from manybody._types import Array, Bool, Float, Int, PRNGKey, PyTree
 from manybody.amplitude import Amplitude
 from manybody.hilbert import DiscreteSpace
@@ -60,7 +61,7 @@ class Counted(Trees):
         self, comm: Comm, amplitude: Amplitude, state: DrawState, n_draws: int
     ) -> tuple[DrawState, Samples, dict[str, Array]]:
         amplitude = drawing.drawable(self.space, amplitude)
-        key_now, key_next = jax.random.split(state.key)
+        key_now, key_next = successors(state.key)
         keys = comm.chain_keys(key_now, self.n_local(comm))
         n_trees, n_points = len(keys), self.population // self.n_trees
         shape = (n_trees, n_draws)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
+from manybody._random import successors
 from manybody._types import Array, PyTree
 from manybody.amplitude import Amplitude
 from manybody.hilbert import DiscreteSpace
@@ -48,7 +49,7 @@ class Direct(Drawing):
         self, comm: Comm, amplitude: Amplitude, state: DrawState, n_draws: int
     ) -> tuple[DrawState, Samples, dict[str, Array]]:
         amplitude = drawing.drawable(self.space, amplitude)
-        key_now, key_next = jax.random.split(state.key)
+        key_now, key_next = successors(state.key)
         keys = comm.chain_keys(key_now, n_draws)
 
         def step(walk: tuple[PyTree, Array], position: Array) -> tuple[tuple[PyTree, Array], tuple[Array, Array]]:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
+from manybody._random import successors
 from manybody._types import Array, Float, PyTree
 from manybody.amplitude import Amplitude
 from manybody.hilbert import DiscreteSpace
@@ -62,7 +63,7 @@ class Distinct(Trees):
         self, comm: Comm, amplitude: Amplitude, state: DrawState, n_draws: int
     ) -> tuple[DrawState, Samples, dict[str, Array]]:
         amplitude = drawing.drawable(self.space, amplitude)
-        key_now, key_next = jax.random.split(state.key)
+        key_now, key_next = successors(state.key)
         keys, n_beams = comm.chain_keys(key_now, self.n_local(comm)), n_draws + 1
         n_trees = len(keys)
         shape = (n_trees, n_beams)

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from manybody import _checks
+from manybody._random import successors
 from manybody._struct import FrozenArray, dataclass
-from manybody._types import Array, Int, Int8, PRNGKey, PyTree
+from manybody._types import Array, Float, Inexact, Int, Int8, PRNGKey, PyTree
 from manybody.amplitude import Amplitude, apply_change, try_change, where_accepted
 from manybody.hilbert import DiscreteSpace
 from manybody.parallel import REPLICATED, SHARD, Comm
@@ -20,8 +22,6 @@ from manybody.sampler.base import Sampler, Samples
 from manybody.sampler.move import Move
 from manybody.sampler.surrogate import Surrogate
 
-Walk = tuple[Array, PyTree, Array, Array]
-"""Configurations, their cache and log psi, and how often each kind of move was proposed and accepted (2, kinds)."""
 Judged = tuple[Array, Array]
 """What is known with a surrogate besides its walk: log psi, and the evaluations of psi, the end points among them that
 were new configurations, and those that were accepted (3,)."""
@@ -43,6 +43,35 @@ class ChainState:
     sigma: Int8[Array, "chains sites"]
     key: PRNGKey
     owed: Int[Array, ""]
+
+
+class Walk(NamedTuple):
+    """Where chains are between two draws.
+
+    Attributes:
+        kept: configurations (chains, sites); None if the cache has them.
+        cache: partial results for them.
+        log_psi: followed along the walk.
+        counts: how often each kind of move was proposed and accepted (2, kinds).
+    """
+
+    kept: Int8[Array, "chains sites"] | None
+    cache: PyTree
+    log_psi: Inexact[Array, "chains"]
+    counts: Float[Array, "2 kinds"]
+
+    @classmethod
+    def at(cls, sigma: Int8[Array, "chains sites"], cache: PyTree, log_psi: Array, counts: Array) -> Self:
+        """A walk at these configurations."""
+        own = getattr(cache, "sigma", None) if dataclasses.is_dataclass(cache) else None
+        if isinstance(own, jax.Array) and (own.shape, own.dtype) == (sigma.shape, sigma.dtype):
+            return cls(None, dataclasses.replace(cache, sigma=sigma), log_psi, counts)
+        return cls(sigma, cache, log_psi, counts)
+
+    @property
+    def sigma(self) -> Int8[Array, "chains sites"]:
+        """Configurations."""
+        return self.cache.sigma if self.kept is None else self.kept
 
 
 class Metropolis(Sampler):
@@ -161,32 +190,36 @@ class Metropolis(Sampler):
         self, comm: Comm, amplitude: Amplitude, state: ChainState, n_draws: int
     ) -> tuple[ChainState, Samples, dict[str, Array]]:
         n_local = state.sigma.shape[0]
-        key_now, key_next = jax.random.split(state.key)
+        key_now, key_next = successors(state.key)
         guide = amplitude if self.surrogate is None else comm.pvary(self.surrogate.amplitude)
         advance = self._advance(comm, amplitude, guide, key_now, n_local)
 
         def draw(carry: PyTree, sweeps: Array) -> tuple[PyTree, PyTree]:
             start, walk, judged = carry
             stop = start + sweeps * self.sweep_size
-            from_zero = jnp.isneginf(walk[2].real)  # log psi cannot be followed from there
-            (sigma, _, followed, counts), judged = advance(start, stop, walk, judged)
+            from_zero = jnp.isneginf(walk.log_psi.real)  # log psi cannot be followed from there
+            walk, judged = advance(start, stop, walk, judged)
+            sigma = walk.sigma
             cache, fresh = guide.init_cache(sigma), guide.log_psi(sigma)
-            drift = jnp.max(jnp.where(from_zero, 0.0, jnp.abs((fresh - followed).real)))
+            drift = jnp.max(jnp.where(from_zero, 0.0, jnp.abs((fresh - walk.log_psi).real)))
             log_psi = fresh if judged is None else judged[0]
-            return (stop, (sigma, *comm.pvary((cache, fresh, counts))), judged), (sigma, log_psi, drift)
+            walk = Walk.at(sigma, *comm.pvary((cache, fresh, walk.counts)))
+            return (stop, walk, judged), (sigma, log_psi, drift)
 
         # Number 0 makes no sweep, only the first cache: so the wave function is compiled once for this.
         sweeps = jnp.zeros(n_draws + 1, jnp.int32).at[1:].set(1).at[1].add(state.owed)
         empty = _zeros_like((guide.init_cache, guide.log_psi), state.sigma)
-        walk = (state.sigma, *comm.pvary((*empty, jnp.zeros((2, len(self.move.names))))))
+        walk = Walk.at(state.sigma, *comm.pvary((*empty, jnp.zeros((2, len(self.move.names))))))
         judged = None if self.surrogate is None else comm.pvary((amplitude.log_psi(state.sigma), jnp.zeros(3)))
         carry, drawn = jax.lax.scan(draw, (jnp.int32(0), walk, judged), sweeps)
         _, walk, judged = carry
         sigma, log_psi, drift = (x[1:] for x in drawn)
         weight = comm.pvary(jnp.full((n_local, n_draws), 1.0 / (self.n_chains * n_draws)))
         samples = Samples(jnp.swapaxes(sigma, 0, 1), log_psi.T, weight, "chain")  # (chains, draws, ...)
-        info = _rates(comm, walk[3], None if judged is None else judged[1]) | {"cache_drift": comm.pmax(jnp.max(drift))}
-        return ChainState(walk[0], key_next, jnp.int32(0)), samples, info
+        info = _rates(comm, walk.counts, None if judged is None else judged[1]) | {
+            "cache_drift": comm.pmax(jnp.max(drift))
+        }
+        return ChainState(walk.sigma, key_next, jnp.int32(0)), samples, info
 
     def _advance(
         self, comm: Comm, amplitude: Amplitude, guide: Amplitude, key: PRNGKey, n_local: int
@@ -201,16 +234,15 @@ class Metropolis(Sampler):
 
         def advance(start: Array, stop: Array, walk: Walk, judged: Judged | None) -> tuple[Walk, Judged | None]:
             def judged_walk(number: Array, both: tuple[Walk, Judged]) -> tuple[Walk, Judged]:
-                (sigma, cache, log_phi, counts), judged = both
+                walk, judged = both
                 first = start + number * n_steps
-                begin = (sigma, cache, jnp.zeros_like(log_phi), counts)
-                end, new_cache, gain, counts = go(first, jnp.minimum(first + n_steps, stop), begin)
+                begin = walk._replace(log_psi=jnp.zeros_like(walk.log_psi))
+                end = go(first, jnp.minimum(first + n_steps, stop), begin)
                 keys_now = jax.vmap(jax.random.fold_in, (0, None))(keys, first)
-                accepted, judged = _judge(amplitude, keys_now, sigma, end, gain.real, judged)
-                sigma, cache, log_phi = where_accepted(
-                    accepted, (end, new_cache, log_phi + gain), (sigma, cache, log_phi)
-                )
-                return (sigma, cache, log_phi, counts), judged
+                accepted, judged = _judge(amplitude, keys_now, walk.sigma, end.sigma, end.log_psi.real, judged)
+                there = (end.kept, end.cache, walk.log_psi + end.log_psi)
+                kept, cache, log_phi = where_accepted(accepted, there, (walk.kept, walk.cache, walk.log_psi))
+                return Walk(kept, cache, log_phi, end.counts), judged
 
             n_walks = (stop - start + n_steps - 1) // n_steps
             return jax.lax.fori_loop(0, n_walks, judged_walk, (walk, judged))
@@ -247,17 +279,17 @@ class Metropolis(Sampler):
     def _step(self, amplitude: Amplitude, drawn: PyTree, threshold: Array, walk: Walk) -> Walk:
         """One Metropolis step of all chains, with random numbers of a proposal and a threshold for each."""
         n_kinds = len(self.move.names)
-        sigma, cache, log_psi, counts = walk
+        sigma = walk.sigma
         kind, (sites, values, log_q) = jax.vmap(lambda x, s: self.move.choose(x, s, self.space))(drawn, sigma)
-        log_ratio, commit = try_change(amplitude, cache, sites, values)
+        log_ratio, commit = try_change(amplitude, walk.cache, sites, values)
         accepted = _accepts(threshold, 2.0 * log_ratio.real, log_q)
         if not self.space.has_only_sectors:
             accepted &= self.space.contains(apply_change(sigma, sites, values))
-        sigma = apply_change(sigma, sites, values, accepted)
-        log_psi = log_psi + jnp.where(accepted, log_ratio, jnp.zeros_like(log_ratio))
+        kept = None if walk.kept is None else apply_change(sigma, sites, values, accepted)
+        log_psi = walk.log_psi + jnp.where(accepted, log_ratio, jnp.zeros_like(log_ratio))
         of_kind = kind[:, None] == jnp.arange(n_kinds, dtype=kind.dtype)[None, :]
         tally = jnp.stack([of_kind.sum(axis=0), (of_kind & accepted[:, None]).sum(axis=0)])
-        return sigma, commit(accepted), log_psi, counts + tally.astype(counts.dtype)
+        return Walk(kept, commit(accepted), log_psi, walk.counts + tally.astype(walk.counts.dtype))
 
 
 def _zeros_like(functions: tuple[Callable, ...], sigma: Array) -> tuple[PyTree, ...]:

@@ -52,7 +52,7 @@ def test_derivatives_of_log_cosh(x):
     np.testing.assert_allclose(second, 1 - np.tanh(x) ** 2, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 100, 5000])
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 20, 67, 100, 5000])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
 def test_scaled_product(n, dtype):
     """A quotient of two, which by themselves are far out of the number range."""
@@ -67,10 +67,10 @@ def test_scaled_product(n, dtype):
     np.testing.assert_allclose(found.real, exact.real, rtol=1e-12, atol=1e-10)
 
 
-def test_zero_and_infinity_pass_through_a_scaled_product():
-    one = scaled_product(jnp.ones((3, 20)))
-    other = scaled_product(jnp.ones((3, 20)).at[0, 7].set(0.0).at[1, 7].set(jnp.inf))
-    np.testing.assert_array_equal(log_quotient(other, one), [-np.inf, np.inf, 0.0])
+def test_zero_infinity_and_nan_pass_through_a_scaled_product():
+    one = scaled_product(jnp.ones((4, 20)))
+    other = scaled_product(jnp.ones((4, 20)).at[0, 7].set(0.0).at[1, 7].set(jnp.inf).at[2, 7].set(jnp.nan))
+    np.testing.assert_array_equal(log_quotient(other, one), [-np.inf, np.inf, np.nan, 0.0])
 
 
 def test_scaled_normal_has_that_norm():
@@ -108,7 +108,7 @@ def ratio(kernel, theta, sites, delta, spacing):
     kernel, theta = jnp.asarray(kernel), jnp.asarray(theta)
     layer = HiddenLayer(kernel, jnp.full(theta.shape[1], EVALUATED, theta.dtype), spacing)
     sigma = jnp.zeros((len(theta), len(kernel)), jnp.int8)
-    hidden = hidden_spins(sigma, theta)
+    hidden = hidden_spins(theta)
     values = jnp.asarray(delta).astype(jnp.int8)
     return jax.jit(lambda *x: try_change(layer, *x)[0])(sigma, hidden, jnp.asarray(sites), values)
 
@@ -147,19 +147,47 @@ def test_blocks_stay_within_the_number_range(dtype):
     [
         ([2], (2,), 0.99, True),
         ([2], (2,), 1.01, False),
-        ([-2, 0], (2,), 0.49, True),
-        ([-2, 0], (2,), 0.51, False),
-        ([-1, 4], (1, 4), 0.12, True),
+        ([-2, 0], (2,), 0.99, True),
+        ([-2, 0], (2,), 1.01, False),
+        ([-1, 4], (1, 4), 0.49, True),
+        ([-1, 4], (1, 4), 0.51, False),
         ([4], (2,), 0.01, False),
     ],
 )
 def test_which_formula_is_used(delta, spacing, scale, tabulated):
-    """That with tables if these have the change, and neither angles nor their changes are too large."""
+    """That with tables if these have the change, and no part of it is too large."""
     weight = scale * (largest_angle(jnp.dtype("float64")) - EVALUATED) / 2
     kernel, theta = np.full((len(delta), 3), weight), 0.2
     found = ratio(kernel, np.full((1, 3), theta), np.arange(len(delta))[None], np.int32([delta]), spacing)
     angle = theta if tabulated else EVALUATED
     np.testing.assert_allclose(found, exact_ratio(angle, weight * sum(delta), 3), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_angles_that_leave_the_number_range_and_come_back(dtype, sign):
+    """Between the sites of a change: what was too small for the number range in between must not be taken for zero."""
+    limit = largest_angle(jnp.dtype(dtype))
+    steps = sign * np.array([0.9, 0.9, -0.9, -0.8])
+    kernel = np.repeat((steps * limit / 2).astype(dtype)[:, None], 3, axis=1)
+    sites = np.arange(4)[None]
+    found = ratio(kernel, np.full((1, 3), EVALUATED, dtype), sites, np.full((1, 4), 2, np.int32), (2,))
+    total = 2 * kernel[:, 0].astype(np.longdouble).sum()
+    np.testing.assert_allclose(found, exact_ratio(np.dtype(dtype).type(EVALUATED), total, 3), rtol=1e-5)
+
+
+def test_angles_that_have_left_the_number_range_are_followed():
+    """Accepted changes to angles that are too large, and back from there."""
+    layer = HiddenLayer(jnp.full((4, 5), 0.7 * largest_angle(jnp.dtype("float32")) / 2, jnp.float32), None, (2,))
+    sigma, yes = jnp.asarray([[0, 0, 0, 0]], jnp.int8), jnp.asarray([True])
+    hidden = hidden_spins(layer.angles(sigma))
+    for site, value in ((0, 2), (1, 2), (1, 0), (0, 0)):
+        sites, values = jnp.asarray([[site]]), jnp.asarray([[value]], jnp.int8)
+        found, trial = try_change(layer, sigma, hidden, sites, values)
+        after = apply_change(sigma, sites, values)
+        exact = precise_log_cosh(layer.angles(after)) - precise_log_cosh(layer.angles(sigma))
+        np.testing.assert_allclose(found, exact.sum(axis=1).astype(float), rtol=1e-5)
+        sigma, hidden = after, commit(layer, hidden, trial, yes)
 
 
 def test_one_change_without_a_table_makes_all_of_them_wait():
@@ -175,7 +203,7 @@ def test_a_change_that_is_in_no_table_is_followed():
     layer = HiddenLayer(jnp.asarray(rng.normal(0, 0.3, (4, 9))), None, (2,))
     sigma = jnp.asarray([[0, 1, 2, 3], [3, 0, 1, 2]], jnp.int8)
     sites, values = jnp.asarray([[1], [2]]), jnp.asarray([[4], [0]], jnp.int8)  # by 3, and by -1
-    hidden = hidden_spins(sigma, layer.angles(sigma))
+    hidden = hidden_spins(layer.angles(sigma))
     _, trial = try_change(layer, sigma, hidden, sites, values)
     for accepted in ([True, True], [True, False], [False, False]):
         after = apply_change(sigma, sites, values, jnp.asarray(accepted))

@@ -40,6 +40,7 @@ REPORTS = {
         "cases": [
             {
                 "sites": 10,
+                "samples": 16,
                 "tools": {"manybody": TOOL, "several": TOOL, "netket": TOOL},
                 "better_by": {"manybody": {"netket": RATIO}, "several": {"netket": RATIO, "manybody": RATIO}},
             }
@@ -83,9 +84,7 @@ REPORTS = {
         "peaks": {"f32_gflops": 200.0, "f64_gflops": 100.0, "memory_gb_s": 60.0, "cache_gb_s": 199.7},
         "cases": [
             {
-                "sites": 64,
-                "alpha": 1,
-                "precision": "f64",
+                "problem": "N = 64, alpha = 1, f64",
                 "phases": {"solve": PHASE, "update": PHASE},
                 "step": {key: x for key, x in PHASE.items() if key != "bound_by"},
                 "largest_gap": "solve",
@@ -97,7 +96,7 @@ REPORTS = {
 ROWS = {
     "vs_netket": "| N = 64, alpha = 1, f64 | netket_best | 20.0 | 10.0 | 5.00 (4.50) | 3.00 | 400 |",
     "networks": "| vit, 6 x 6, f32 | manybody | 20.0 | 10.0 |  | 3.00 | 400 |",
-    "small": "| N = 10 | manybody | 20.0 | 10.0 |  | 5.00 (4.50) |",
+    "small": "| N = 10, 16 samples | manybody | 20.0 | 10.0 |  | 5.00 (4.50) |",
     "start": "| tfim, first step | netket | 9.00 | 5.00 (4.50) manybody |",
     "kernel": "| mlp | 205,000 | 1,024 | 20.0 | 5.00 (4.50) |  | 5.00 (4.50) | 0.040 |",
     "kernel_step": "| rbm, 128 spins, 16 flips | 3,000,000 | 4,096 | 6.00 | 2.00 | 96.0 |",

@@ -15,7 +15,7 @@ def roofline():
 
 def test_products_and_what_is_done_on_the_way(roofline):
     x, y = jnp.ones((3, 4)), jnp.ones((4, 5))
-    operations, traffic = roofline.counted(lambda: jnp.tanh(x @ y), 1)
+    operations, traffic = roofline.counted(lambda: jnp.tanh(x @ y), ())
     assert operations == 2 * 3 * 4 * 5 + 15
     assert traffic == 8 * (12 + 20 + 15)
 
@@ -26,17 +26,28 @@ def test_loops_of_unknown_length_and_what_goes_round(roofline):
     def run():
         return jax.lax.fori_loop(0, n, lambda i, x: x * 2.0, jnp.ones(10, jnp.float32))
 
-    operations, traffic = roofline.counted(run, trips=7)
+    operations, traffic = roofline.counted(run, trips=(7,))
     assert operations == 7 * 10
     assert traffic == 2 * 7 * (40 + 4 + 4)  # the numbers, and two integers that count
 
 
+def test_loops_in_loops(roofline):
+    """Each depth has a number of its own; what is deeper counts once."""
+    n = jnp.int32(5)
+
+    def nested(depth, x):
+        return x * 2.0 if depth == 0 else jax.lax.fori_loop(0, n, lambda i, y: nested(depth - 1, y), x)
+
+    operations, _ = roofline.counted(lambda: nested(3, jnp.ones(10)), trips=(0.5, 4))
+    assert operations == 0.5 * 4 * 10
+
+
 def test_gathers_read_what_they_return_and_solvers_are_cubic(roofline):
     table, rows = jnp.ones((1000, 6)), jnp.arange(5)
-    assert roofline.counted(lambda: table.at[rows].get(mode="promise_in_bounds"), 1)[1] == 2 * 8 * 30
+    assert roofline.counted(lambda: table.at[rows].get(mode="promise_in_bounds"), ())[1] == 2 * 8 * 30
     matrix, right = jnp.eye(6), jnp.ones((6, 1))
-    assert roofline.counted(lambda: jax.lax.linalg.cholesky(matrix, symmetrize_input=False), 1) == (72, 8 * 72)
-    solved = roofline.counted(lambda: jax.lax.linalg.triangular_solve(matrix, right, left_side=True), 1)
+    assert roofline.counted(lambda: jax.lax.linalg.cholesky(matrix, symmetrize_input=False), ()) == (72, 8 * 72)
+    solved = roofline.counted(lambda: jax.lax.linalg.triangular_solve(matrix, right, left_side=True), ())
     assert solved == (36, 8 * (36 + 6 + 6))
 
 

@@ -2,15 +2,20 @@
 """Ansatzes with the incremental methods are updated and not re-evaluated; others are evaluated once a proposal."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from manybody import VariationalState, driver, exact, hamiltonian, lattice
+from manybody._struct import dataclass as pytree
+from manybody._struct import static
+from manybody.amplitude import apply_change
 from manybody.hilbert import Spin
-from manybody.sampler import Exchange, LocalFlip, Metropolis, MultiFlip
+from manybody.sampler import Exchange, LocalFlip, Metropolis, MultiFlip, Surrogate
+from manybody.sampler.metropolis import Walk
 from manybody.testing.amplitudes import check_ansatz
-from tests.sampler.amplitudes import CALLS, Counting, CountingIncremental
+from tests.sampler.amplitudes import CALLS, Counting, CountingIncremental, draw, random_log_psi, table
 
 SPACE = Spin(6)
 MOVES = ("init_cache", "log_ratio", "update_cache", "full")
@@ -49,6 +54,65 @@ def test_evaluations_for_local_energies():
     calls, other = calls_of(lambda: plain.local_values(ham))
     assert calls == {"init_cache": 0, "log_ratio": 0, "update_cache": 0, "full": 2}
     np.testing.assert_allclose(values, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("held", ["int8", "float64", "elsewhere"])
+@pytest.mark.parametrize("surrogate", [False, True])
+def test_configurations_are_kept_once(held, surrogate):
+    """By the cache if its field `sigma` has them as they are, else by the sampler; the chains are the same."""
+    space = Spin(4)
+    log_psi = jnp.asarray(random_log_psi(space))
+    plain, other = table(space, log_psi), Keeping(space, held, log_psi)
+    guides = (Surrogate(plain, 3), Surrogate(other, 3)) if surrogate else (None, None)
+    chains = [
+        draw(Metropolis(space, LocalFlip(), n_chains=8, surrogate=guide), plain if surrogate else amplitude, 5)[0]
+        for amplitude, guide in zip((plain, other), guides, strict=True)
+    ]
+    np.testing.assert_array_equal(*(samples.sigma for samples in chains))
+    sizes = [x.shape[-1:] for x in jax.tree.leaves(_carried(other, space)) if x.dtype == jnp.int8]
+    assert len(sizes) == 1
+
+
+def _carried(amplitude, space):
+    sigma = jnp.asarray(space.all_states())
+    return Walk.at(sigma, amplitude.init_cache(sigma), amplitude.log_psi(sigma), jnp.zeros((2, 1)))
+
+
+@pytree
+class KeptCache:
+    sigma: jax.Array
+
+
+@pytree
+class KeptElsewhere:
+    spins: jax.Array
+
+
+@pytree
+class Keeping:
+    """A table whose cache holds nothing but the configurations: as they are, as numbers, or by another name."""
+
+    space: object = static()
+    held: str = static()
+    values: jax.Array
+
+    def log_psi(self, sigma):
+        return self.values[self.space.states_to_index(sigma)]
+
+    def init_cache(self, sigma):
+        return (
+            KeptElsewhere(sigma.astype(jnp.float64)) if self.held == "elsewhere" else KeptCache(sigma.astype(self.held))
+        )
+
+    def _sigma(self, cache):
+        return (cache.spins if self.held == "elsewhere" else cache.sigma).astype(jnp.int8)
+
+    def log_ratio(self, cache, sites, values):
+        sigma = self._sigma(cache)
+        return self.log_psi(apply_change(sigma, sites, values)) - self.log_psi(sigma)
+
+    def update_cache(self, cache, sites, values, accepted):
+        return self.init_cache(apply_change(self._sigma(cache), sites, values, accepted))
 
 
 def test_trains():

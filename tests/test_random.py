@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generator with its rounds written out makes the numbers of JAX's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from manybody._random import successors, written_out
+
+USES = {
+    "split": lambda key: jax.random.key_data(jax.random.split(key, (3, 2))),
+    "fold_in": lambda key: jax.random.key_data(jax.random.fold_in(key, 2**31 + 5)),
+    "uniform": lambda key: jax.random.uniform(key, (5, 3)),
+    "bits of 8": lambda key: jax.random.bits(key, (7,), jnp.uint8),
+    "bits of 16": lambda key: jax.random.bits(key, (7,), jnp.uint16),
+    "bits of 64": lambda key: jax.random.bits(key, (7,), jnp.uint64),
+    "permutation": lambda key: jax.random.permutation(key, 20),
+    "many keys": lambda key: jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), (3,)))(jnp.arange(4)),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_numbers_are_the_same(use):
+    key = jax.random.key(2**40 + 17)
+    np.testing.assert_array_equal(jax.jit(USES[use])(written_out(key)), USES[use](key))
+
+
+def test_successors_are_those_of_split():
+    key = jax.random.key(3)
+    now, later = jax.jit(successors)(key)
+    first, second = jax.random.split(key)
+    np.testing.assert_array_equal(jax.random.key_data(now), jax.random.key_data(first))
+    np.testing.assert_array_equal(jax.random.key_data(later), jax.random.key_data(second))
+    assert later.dtype == key.dtype
+
+
+def test_no_loop_is_left():
+    def text(key):
+        return jax.jit(lambda key: jax.random.uniform(key, (8,))).lower(key).as_text()
+
+    key = jax.random.key(0)
+    assert "while" in text(key), "JAX has changed its generator: this module may no longer be needed"
+    assert "while" not in text(written_out(key))
+
+
+def test_other_generators_stay_what_they_are():
+    key = jax.random.key(0, impl="rbg")
+    assert written_out(key) is key
+    with jax.threefry_partitionable(False):
+        key = jax.random.key(0)
+        assert written_out(key) is key
