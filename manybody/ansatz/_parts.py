@@ -10,7 +10,7 @@ import flax.linen as nn
 from manybody._struct import dataclass
 from manybody._types import Array, Bool, Inexact, Int, Int8, PyTree
 from manybody.amplitude import FullCache, apply_change, where_accepted
-from manybody.network import INCREMENTAL, has_methods
+from manybody.network import INCREMENTAL, TRYING, has_methods
 
 
 @dataclass
@@ -33,20 +33,45 @@ def init_cache(parts: Sequence[nn.Module], sigma: Int8[Array, "batch sites"]) ->
     return PartsCache(tuple(map(own, parts)))
 
 
-def log_ratios(
+def try_change(
     parts: Sequence[nn.Module],
     cache: PartsCache,
     sites: Int[Array, "batch changed"],
     values: Int8[Array, "batch changed"],
-) -> list[Inexact[Array, "batch"]]:
-    """Their log-ratios."""
+) -> tuple[list[Inexact[Array, "batch"]], tuple[PyTree, ...]]:
+    """Their log-ratios, and what `commit` needs of each."""
 
-    def own(part: nn.Module, cache: PyTree) -> Inexact[Array, "batch"]:
+    def own(part: nn.Module, cache: PyTree) -> tuple[Inexact[Array, "batch"], PyTree]:
+        if has_methods(part, TRYING):
+            return part.try_change(cache, sites, values)
         if has_methods(part, INCREMENTAL):
-            return part.log_ratio(cache, sites, values)
-        return part(apply_change(cache.sigma, sites, values)) - cache.log_psi
+            return part.log_ratio(cache, sites, values), ()
+        changed = apply_change(cache.sigma, sites, values)
+        new = FullCache(changed, part(changed))
+        return new.log_psi - cache.log_psi, new
 
-    return list(map(own, parts, cache.parts))
+    ratios, trials = zip(*map(own, parts, cache.parts), strict=True)
+    return list(ratios), trials
+
+
+def commit(
+    parts: Sequence[nn.Module],
+    cache: PartsCache,
+    trials: tuple[PyTree, ...],
+    sites: Int[Array, "batch changed"],
+    values: Int8[Array, "batch changed"],
+    accepted: Bool[Array, "batch"],
+) -> PartsCache:
+    """Their caches after a change that was tried, where `accepted`, the old ones elsewhere."""
+
+    def own(part: nn.Module, cache: PyTree, trial: PyTree) -> PyTree:
+        if has_methods(part, TRYING):
+            return part.commit(cache, trial, sites, values, accepted)
+        if has_methods(part, INCREMENTAL):
+            return part.update_cache(cache, sites, values, accepted)
+        return where_accepted(accepted, trial, cache)
+
+    return PartsCache(tuple(map(own, parts, cache.parts, trials)))
 
 
 def update_cache(
@@ -56,13 +81,13 @@ def update_cache(
     values: Int8[Array, "batch changed"],
     accepted: Bool[Array, "batch"],
 ) -> PartsCache:
-    """Their caches after the change where `accepted`, the old ones elsewhere."""
+    """Their caches after any change where `accepted`, the old ones elsewhere."""
 
     def own(part: nn.Module, cache: PyTree) -> PyTree:
         if has_methods(part, INCREMENTAL):
             return part.update_cache(cache, sites, values, accepted)
         changed = apply_change(cache.sigma, sites, values)
-        # In one jitted function with `log_ratios`, XLA evaluates the part once for both.
+        # In one jitted function with `try_change`, XLA evaluates the part once for both.
         return where_accepted(accepted, FullCache(changed, part(changed)), cache)
 
     return PartsCache(tuple(map(own, parts, cache.parts)))

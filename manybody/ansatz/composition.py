@@ -15,7 +15,7 @@ import numpy as np
 
 from manybody import _checks
 from manybody._struct import dataclass
-from manybody._types import Array, Bool, Inexact, Int, Int8
+from manybody._types import Array, Bool, Inexact, Int, Int8, PyTree
 from manybody.amplitude import where_accepted
 from manybody.ansatz import _parts
 from manybody.ansatz._numerics import Initializer, check_dtype, working_dtype
@@ -46,7 +46,7 @@ class Linear(nn.Module):
         self, cache: PartsCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
     ) -> Inexact[Array, "batch"]:
         """log psi(changed configuration) - log psi(configuration of the cache)."""
-        return self.combined(_parts.log_ratios(self.parts, cache, sites, values))
+        return self.try_change(cache, sites, values)[0]
 
     def update_cache(
         self,
@@ -57,6 +57,24 @@ class Linear(nn.Module):
     ) -> PartsCache:
         """The caches after the change where `accepted`, the old ones elsewhere."""
         return _parts.update_cache(self.parts, cache, sites, values, accepted)
+
+    def try_change(
+        self, cache: PartsCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    ) -> tuple[Inexact[Array, "batch"], tuple[PyTree, ...]]:
+        """`log_ratio`, and what the parts found on the way that `commit` needs."""
+        ratios, trials = _parts.try_change(self.parts, cache, sites, values)
+        return self.combined(ratios), trials
+
+    def commit(
+        self,
+        cache: PartsCache,
+        trials: tuple[PyTree, ...],
+        sites: Int[Array, "batch changed"],
+        values: Int8[Array, "batch changed"],
+        accepted: Bool[Array, "batch"],
+    ) -> PartsCache:
+        """`update_cache` for a change that was tried before."""
+        return _parts.commit(self.parts, cache, trials, sites, values, accepted)
 
 
 class Product(Linear):
@@ -111,6 +129,14 @@ class SumCache:
         return self.terms.sigma
 
 
+@dataclass
+class SumTrial:
+    """What the terms found of a change, and their log psi after it."""
+
+    terms: tuple[PyTree, ...]
+    log_psi: Inexact[Array, "batch terms"]
+
+
 class Sum(nn.Module):
     r"""A superposition of wave functions, :math:`\psi = \sum_a e^{c_a}\, \psi_a`, whose weights are parameters.
 
@@ -161,7 +187,7 @@ class Sum(nn.Module):
         self, cache: SumCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
     ) -> Inexact[Array, "batch"]:
         """log psi(changed configuration) - log psi(configuration of the cache)."""
-        return self._summed(self._moved(cache, sites, values)) - self._summed(cache.log_psi)
+        return self.try_change(cache, sites, values)[0]
 
     def update_cache(
         self,
@@ -172,11 +198,28 @@ class Sum(nn.Module):
     ) -> SumCache:
         """The caches after the change where `accepted`, the old ones elsewhere."""
         terms = _parts.update_cache(self.terms, cache.terms, sites, values, accepted)
-        return SumCache(terms, where_accepted(accepted, self._moved(cache, sites, values), cache.log_psi))
+        moved = self.try_change(cache, sites, values)[1].log_psi
+        return SumCache(terms, where_accepted(accepted, moved, cache.log_psi))
 
-    def _moved(self, cache: SumCache, sites: Array, values: Array) -> Inexact[Array, "batch terms"]:
-        ratios = _columns(_parts.log_ratios(self.terms, cache.terms, sites, values))
-        return _principal(cache.log_psi + ratios.astype(cache.log_psi.dtype))
+    def try_change(
+        self, cache: SumCache, sites: Int[Array, "batch changed"], values: Int8[Array, "batch changed"]
+    ) -> tuple[Inexact[Array, "batch"], SumTrial]:
+        """`log_ratio`, and what the terms found on the way that `commit` needs."""
+        ratios, trials = _parts.try_change(self.terms, cache.terms, sites, values)
+        moved = _principal(cache.log_psi + _columns(ratios).astype(cache.log_psi.dtype))
+        return self._summed(moved) - self._summed(cache.log_psi), SumTrial(trials, moved)
+
+    def commit(
+        self,
+        cache: SumCache,
+        trial: SumTrial,
+        sites: Int[Array, "batch changed"],
+        values: Int8[Array, "batch changed"],
+        accepted: Bool[Array, "batch"],
+    ) -> SumCache:
+        """`update_cache` for a change that was tried before."""
+        terms = _parts.commit(self.terms, cache.terms, trial.terms, sites, values, accepted)
+        return SumCache(terms, where_accepted(accepted, trial.log_psi, cache.log_psi))
 
     def _summed(self, log_psi: Inexact[Array, "batch terms"]) -> Inexact[Array, "batch"]:
         dtype = np.result_type(log_psi.dtype, self.weight.dtype)

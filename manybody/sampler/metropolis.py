@@ -63,7 +63,8 @@ class Walk(NamedTuple):
     @classmethod
     def at(cls, sigma: Int8[Array, "chains sites"], cache: PyTree, log_psi: Array, counts: Array) -> Self:
         """A walk at these configurations."""
-        own = getattr(cache, "sigma", None) if dataclasses.is_dataclass(cache) else None
+        has_field = dataclasses.is_dataclass(cache) and "sigma" in {field.name for field in dataclasses.fields(cache)}
+        own = cache.sigma if has_field else None
         if isinstance(own, jax.Array) and (own.shape, own.dtype) == (sigma.shape, sigma.dtype):
             return cls(None, dataclasses.replace(cache, sigma=sigma), log_psi, counts)
         return cls(sigma, cache, log_psi, counts)
