@@ -52,7 +52,7 @@ def _threefry(key: UInt[Array, "2"], high: Array, low: Array) -> tuple[Array, Ar
 def _counters(shape: tuple[int, ...]) -> tuple[Array, Array]:
     n = math.prod(shape)
     if n >= 2**32:
-        raise NotImplementedError(f"{n} random numbers of one key")
+        raise NotImplementedError(f"{n} random numbers of one key: split the key, and draw fewer from each.")
     low = jnp.arange(n, dtype=jnp.uint32).reshape(shape)
     return jnp.zeros_like(low), low
 

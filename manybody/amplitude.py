@@ -7,6 +7,7 @@ a state that can update partial results (pre-activations, inverse matrices, envi
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -26,7 +27,7 @@ class Amplitude(Protocol):
     A *change* of a batch of configurations is a pair of arrays: `sites` (batch, changed), distinct sites of each
     configuration, and their new `values` (batch, changed), which may equal the old ones. A *cache* is a pytree of
     arrays with leading axis `batch`: whatever makes ratios cheap, for the configurations it was made from. If it is a
-    dataclass with a field `sigma`, these are the configurations, of which samplers then keep no others.
+    dataclass with a field `sigma` of that shape and type, these are the configurations, and samplers keep no others.
     """
 
     def log_psi(self, sigma: Int8[Array, "batch sites"]) -> Inexact[Array, "batch"]:
@@ -174,6 +175,14 @@ class FullEvaluation:
     def commit(self, cache: FullCache, trial: FullCache, sites: Array, values: Array, accepted: Array) -> FullCache:
         del sites, values
         return where_accepted(accepted, trial, cache)
+
+
+def held_by(cache: PyTree, sigma: Int8[Array, "batch sites"]) -> Int8[Array, "batch sites"] | None:
+    """The configurations of a cache that holds them: a dataclass with a field `sigma` of the form of this `sigma`."""
+    has_field = dataclasses.is_dataclass(cache) and "sigma" in {field.name for field in dataclasses.fields(cache)}
+    own = cache.sigma if has_field else None
+    is_it = isinstance(own, jax.Array) and (own.shape, own.dtype) == (sigma.shape, sigma.dtype)
+    return own if is_it else None
 
 
 def try_change(

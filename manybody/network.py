@@ -25,8 +25,8 @@ from manybody.amplitude import Amplitude, FullEvaluation
 INCREMENTAL = ("init_cache", "log_ratio", "update_cache")
 """A module that has all of these methods is updated, not re-evaluated, when a configuration changes."""
 
-TRYING = ("try_change", "commit")
-"""One that has these, too, keeps what it found for the ratio of a change until the change is made."""
+TRYING = (*INCREMENTAL, "try_change", "commit")
+"""One that has these keeps what it found for the ratio of a change until the change is made."""
 
 AUTOREGRESSIVE = ("init_draw", "draw_step")
 """A module that has these methods, and an attribute `order`, can be drawn from site by site."""

@@ -38,6 +38,7 @@ def test_excited_states(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_phase_diagram(tmp_path: Path) -> None:
     out = run(EXAMPLES[2], tmp_path, optimised=True)
     levels = re.findall(r"h = [\d.]+ +(-[\d.]+) +(-[\d.]+) +[\d.]+ \+- ", out)

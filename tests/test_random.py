@@ -35,6 +35,7 @@ def test_successors_are_those_of_split():
     assert later.dtype == key.dtype
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere JAX makes no loop, and keys stay what they are")
 def test_no_loop_is_left():
     def text(key):
         return jax.jit(lambda key: jax.random.uniform(key, (8,))).lower(key).as_text()

@@ -372,6 +372,7 @@ def test_components_of_fermions():
     np.testing.assert_array_equal(new[np.r_[3:6, 11:14]], 0)
 
 
+@pytest.mark.slow
 def test_projections_carry_over():
     """The sector, and the symmetries that what is projected has already."""
 

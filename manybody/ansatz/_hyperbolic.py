@@ -53,7 +53,7 @@ class HiddenSpins:
     """Hidden units in the field of the configurations.
 
     Attributes:
-        odds: exp(-2 theta); nan where they are lost, after a change that is in no table or out of the number range.
+        odds: exp(-2 theta); nan if an angle is, or has been, too large, or after a change that is in no table.
         norm: the product of 1 + odds over units.
     """
 
@@ -63,7 +63,7 @@ class HiddenSpins:
 
 def hidden_spins(theta: Inexact[Array, "batch hidden"]) -> HiddenSpins:
     """Hidden units with these angles."""
-    odds = _in_range(jnp.exp(-2 * theta))
+    odds = _or_nan(jnp.exp(-2 * theta))
     return HiddenSpins(odds, scaled_product(1 + odds))
 
 
@@ -91,8 +91,7 @@ def try_change(
 ) -> tuple[Inexact[Array, "batch"], Trial]:
     """Sum over hidden units of log cosh(theta + d) - log cosh(theta), where d = sum_j delta_j W[site_j].
 
-    By the formula above; and by evaluating log cosh twice, for the whole batch, if one of the changes is not tabulated,
-    or one of the numbers out of range.
+    By the formula above; and by evaluating log cosh twice where a change is not tabulated, or a number out of range.
 
     Args:
         layer: the weights.
@@ -110,6 +109,9 @@ def try_change(
         theta = layer.angles(sigma)
         return jnp.sum(log_cosh(theta + linear_change(layer.kernel, sites, delta)) - log_cosh(theta), axis=-1)
 
+    def mended() -> Array:
+        return jnp.where(jnp.isfinite(ratio), ratio, evaluated())
+
     if sites.shape[1] > MAX_GATHERED:
         return evaluated(), Trial(whole=hidden_spins(layer.angles(apply_change(sigma, sites, values))))
     index = _rows_of_table(layer, sites, delta)
@@ -119,7 +121,7 @@ def try_change(
     total = jnp.sum(widen(layer.kernel), axis=1, keepdims=True)
     ratio = log_quotient(norm, hidden.norm) + linear_change(total, sites, delta)[:, 0]
     ratio = ratio.astype(layer.kernel.dtype)
-    return jax.lax.cond(jnp.all(jnp.isfinite(ratio)), lambda: ratio, evaluated), Trial(index, norm)
+    return jax.lax.cond(jnp.all(jnp.isfinite(ratio)), lambda: ratio, mended), Trial(index, norm)
 
 
 def commit(layer: HiddenLayer, old: HiddenSpins, trial: Trial, accepted: Bool[Array, "batch"]) -> HiddenSpins:
@@ -130,7 +132,7 @@ def commit(layer: HiddenLayer, old: HiddenSpins, trial: Trial, accepted: Bool[Ar
     """
     if trial.whole is not None:
         return where_accepted(accepted, trial.whole, old)
-    odds = _in_range(_changed(layer, old.odds, jnp.where(accepted[:, None], trial.index, 0)))
+    odds = _or_nan(_changed(layer, old.odds, jnp.where(accepted[:, None], trial.index, 0)))
     return HiddenSpins(odds, where_accepted(accepted, trial.norm, old.norm))
 
 
@@ -144,30 +146,33 @@ def update_hidden_spins(
 ) -> HiddenSpins:
     """Hidden units after any change of `sigma`, where it is accepted."""
     followed = commit(layer, old, try_change(layer, sigma, old, sites, values)[1], accepted)
+    lost = accepted & jnp.any(jnp.isnan(followed.odds), axis=-1)
 
     def anew() -> HiddenSpins:
-        after = apply_change(sigma, sites, values)
-        return where_accepted(accepted, hidden_spins(layer.angles(after)), old)
+        return where_accepted(lost, hidden_spins(layer.angles(apply_change(sigma, sites, values))), followed)
 
-    return jax.lax.cond(jnp.any(jnp.isnan(followed.odds)), anew, lambda: followed)
+    return jax.lax.cond(jnp.any(lost), anew, lambda: followed)
 
 
 def largest_angle(dtype: jnp.dtype) -> float:
     """Largest |theta| for which exp(-2 theta) of this type, and blocks of factors, are within the number range.
 
-    About 43, in single precision because of the odds, in double precision because of blocks of factors.
+    About 43, in single precision because of the odds, in double precision because of blocks of factors. Of complex
+    numbers in single precision 35, since parts that are too small for the number range become zero on CPUs: as parts of
+    larger numbers they must not be missed.
     """
-    wide = jnp.finfo(jax.dtypes.canonicalize_dtype(np.float64))
-    return 0.98 * min(-math.log(float(jnp.finfo(dtype).tiny)), math.log(float(wide.max)) / BLOCK) / 2
+    wide, own = jnp.finfo(jax.dtypes.canonicalize_dtype(np.float64)), jnp.finfo(dtype)
+    smallest = float(own.tiny) / (float(own.eps) if jnp.issubdtype(dtype, jnp.complexfloating) else 1.0)
+    return 0.98 * min(-math.log(smallest), math.log(float(wide.max)) / BLOCK) / 2
 
 
-def _in_range(odds: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
+def _or_nan(odds: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     """Odds, or factors of them, whose angles are at most the largest one; nan in the place of others.
 
     Those that were too small for the number range would be zero from then on. (Written so that nan stays nan.)
     """
     bound = math.exp(2 * largest_angle(odds.dtype))
-    size = jnp.abs(odds) if jnp.iscomplexobj(odds) else odds
+    size = jnp.maximum(jnp.abs(odds.real), jnp.abs(odds.imag)) if jnp.iscomplexobj(odds) else odds
     return jnp.where((size >= 1 / bound) & (size <= bound), odds, jnp.nan)
 
 
@@ -188,8 +193,8 @@ def _changed(layer: HiddenLayer, odds: Inexact[Array, "batch hidden"], index: In
     """The odds times exp(-2d) from the table, which XLA takes out of loops, since it depends on the weights only."""
     kernel = layer.kernel
     none = jnp.ones((1, kernel.shape[1]), kernel.dtype)
-    factors = [_in_range(jnp.exp((-2 * step) * kernel)) for step in _steps(layer)]
+    factors = [_or_nan(jnp.exp((-2 * step) * kernel)) for step in _steps(layer)]
     table = jnp.concatenate([none, *factors, jnp.full_like(none, jnp.nan)])
     for j in range(index.shape[1]):
-        odds = (odds if j == 0 else _in_range(odds)) * rows(table, index[:, j])
+        odds = (odds if j == 0 else _or_nan(odds)) * rows(table, index[:, j])
     return odds

@@ -87,7 +87,7 @@ def update_cache(
         if has_methods(part, INCREMENTAL):
             return part.update_cache(cache, sites, values, accepted)
         changed = apply_change(cache.sigma, sites, values)
-        # In one jitted function with `try_change`, XLA evaluates the part once for both.
+        # In one jitted function with `log_ratio`, XLA evaluates the part once for both.
         return where_accepted(accepted, FullCache(changed, part(changed)), cache)
 
     return PartsCache(tuple(map(own, parts, cache.parts)))

@@ -65,8 +65,7 @@ class RBM(nn.Module):
             of sites must be a multiple of n_symmetries.
         spacing: by how much a move changes the value of a site, for the tables: 2 for spins 1/2, 1 for qubits and
             particles that hop, (2, 4) for spins 1. Log-ratios are right for any other change, but cost as much as
-            full evaluations; and if only some changes are in the tables, the last digits of the results depend on
-            which ones are evaluated together.
+            full evaluations.
 
     Raises:
         ValueError: if `alpha` or `spacing` is not positive, a phase is asked for beside complex weights, or the

@@ -38,7 +38,7 @@ class Packed:
 
 
 def pack(tree: PyTree) -> Packed:
-    """A tree of arrays as one array."""
+    """A tree of numbers and truth values, in arrays of any shape, as one array."""
     leaves, structure = jax.tree.flatten(tree)
     parts, places, start = [], [], 0
     for leaf in map(jnp.asarray, leaves):
@@ -53,7 +53,7 @@ def unpack(packed: Packed) -> PyTree:
     data = np.asarray(packed.data)
 
     def leaf(place: Place) -> np.ndarray:
-        part = np.ascontiguousarray(data[..., place.start : place.stop]).view(place.dtype)
+        part = data[..., place.start : place.stop].copy().view(place.dtype)  # a copy is aligned
         return part.reshape((*data.shape[:-1], *place.shape))
 
     return jax.tree.unflatten(packed.structure, [leaf(place) for place in packed.places])

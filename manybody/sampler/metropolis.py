@@ -15,7 +15,7 @@ from manybody import _checks
 from manybody._random import successors
 from manybody._struct import FrozenArray, dataclass
 from manybody._types import Array, Float, Inexact, Int, Int8, PRNGKey, PyTree
-from manybody.amplitude import Amplitude, apply_change, try_change, where_accepted
+from manybody.amplitude import Amplitude, apply_change, held_by, try_change, where_accepted
 from manybody.hilbert import DiscreteSpace
 from manybody.parallel import REPLICATED, SHARD, Comm
 from manybody.sampler.base import Sampler, Samples
@@ -63,9 +63,7 @@ class Walk(NamedTuple):
     @classmethod
     def at(cls, sigma: Int8[Array, "chains sites"], cache: PyTree, log_psi: Array, counts: Array) -> Self:
         """A walk at these configurations."""
-        has_field = dataclasses.is_dataclass(cache) and "sigma" in {field.name for field in dataclasses.fields(cache)}
-        own = cache.sigma if has_field else None
-        if isinstance(own, jax.Array) and (own.shape, own.dtype) == (sigma.shape, sigma.dtype):
+        if held_by(cache, sigma) is not None:
             return cls(None, dataclasses.replace(cache, sigma=sigma), log_psi, counts)
         return cls(sigma, cache, log_psi, counts)
 
@@ -253,8 +251,8 @@ class Metropolis(Sampler):
     def _go(self, amplitude: Amplitude, keys: Array, length: int) -> Callable[[Array, Array, Walk], Walk]:
         """All chains make the steps from `start` to `stop`, usually `length` of them: (start, stop, walk) -> walk.
 
-        Random numbers that do not depend on where the chains are come for many steps at once: each call of the
-        generator is a loop of its own, which would take more time than the rest of a step of few chains.
+        Random numbers that do not depend on where the chains are come for many steps at once: with few chains, what
+        starts their programs in each step would take more time than the rest of it.
         """
         n_blocks = -(-length // MOST_AT_ONCE)
         block = -(-length // n_blocks)

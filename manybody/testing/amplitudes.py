@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._types import Array, PyTree
-from manybody.amplitude import Trying, apply_change
+from manybody.amplitude import Trying, apply_change, held_by
 from manybody.hilbert import DiscreteSpace
 from manybody.network import as_network
 from manybody.sampler import Exchange, LocalFlip, Move, MultiFlip
@@ -32,7 +32,8 @@ def check_ansatz(
     * `log_ratio` is the difference of log psi (its imaginary part modulo 2 pi);
     * `update_cache` gives the cache of the changed configuration where it is accepted and the old one elsewhere, with
       the structure, shapes and types of `init_cache`, and so that further ratios are right;
-    * so are they after `try_change` and `commit`, where there are these.
+    * so are they after `try_change` and `commit`, where there are these;
+    * a field `sigma` of a cache that looks like the configurations is them.
 
     Args:
         ansatz: whatever `VariationalState` takes.
@@ -74,14 +75,22 @@ def _check_change(amplitude: Any, sigma: Array, sites: Array, values: Array, tol
     shapes = [jax.tree.map(lambda x: (x.shape, str(x.dtype)), c) for c in (updated, cache)]
     _hold(shapes[0] == shapes[1], f"update_cache changes the form of the cache: {shapes[0]} from {shapes[1]}")
     for new, old, right in zip(*map(jax.tree.leaves, (updated, cache, wanted)), strict=True):
-        _hold(np.array_equal(new[~accepted], old[~accepted]), "update_cache changes rows that are not accepted")
+        _hold(
+            np.array_equal(new[~accepted], old[~accepted], equal_nan=True),
+            "update_cache changes rows that are not accepted",
+        )
         _same(new, right, tolerance, "update_cache does not give the cache of the changed configurations", phase=False)
+    caches = [cache, updated]
     if isinstance(amplitude, Trying):
         tried, trial = amplitude.try_change(cache, sites, values)
         _same(tried, ratio, tolerance, "try_change does not find what log_ratio does")
         made = amplitude.commit(cache, trial, sites, values, accepted)
+        caches.append(made)
         back = amplitude.log_ratio(made, sites, jnp.take_along_axis(sigma, sites, axis=-1))
         _same(back, jnp.where(accepted, -ratio, 0 * ratio), tolerance, "log_ratio is wrong after commit")
+    for each, its in zip(caches, (sigma, *[apply_change(sigma, sites, values, accepted)] * 2), strict=False):
+        held = held_by(each, sigma)
+        _hold(held is None or np.array_equal(held, its), "the field `sigma` of the cache is not the configurations")
     # Back again: from the updated cache.
     before = jnp.take_along_axis(sigma, sites, axis=-1)
     back = amplitude.log_ratio(updated, sites, before)
@@ -96,9 +105,11 @@ def _default_moves(space: DiscreteSpace) -> tuple[Move, ...]:
 
 def _same(found: Array, right: Array, tolerance: float, what: str, *, phase: bool = True) -> None:
     gap = np.asarray(found - right)
+    if not phase:  # of a cache: what is lost in both
+        gap = np.where(np.isnan(found) & np.isnan(right), 0.0, gap)
     if phase and np.iscomplexobj(gap):
         gap = gap.real + 1j * (np.mod(gap.imag + np.pi, 2 * np.pi) - np.pi)
-    size = max(1.0, float(np.abs(np.asarray(right)).max(initial=0)))
+    size = max(1.0, float(np.nanmax(np.abs(np.asarray(right)), initial=0)))
     _hold(bool(np.all(np.abs(gap) <= tolerance * size)), f"{what} (by up to {np.abs(gap).max(initial=0):.1e})")
 
 

@@ -73,7 +73,7 @@ def test_complex_parts_of_modulus_and_phase(ansatz):
 
 
 def test_parts_without_methods_for_changes():
-    """They are evaluated; the sum of both is still right after changes that are accepted or not."""
+    """They are evaluated; the sum of both is still right after changes that are accepted or not, or tried before."""
     whole = Symmetrised(RBM(param_dtype=complex), chain(6).translation_group(), SPACE)
     sites = np.tile(np.array([[0, 3]], np.int32), (len(SIGMA), 1))
     values = -np.take_along_axis(SIGMA, sites, axis=1)
@@ -88,6 +88,10 @@ def test_parts_without_methods_for_changes():
         updated = ansatz.apply(variables, cache, sites, values, accepted, method="update_cache")
         fresh = ansatz.apply(variables, np.where(accepted[:, None], new, SIGMA), method="init_cache")
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), updated, fresh)
+        tried, trial = ansatz.apply(variables, cache, sites, values, method="try_change")
+        np.testing.assert_array_equal(tried, ratio)
+        made_known = ansatz.apply(variables, cache, trial, sites, values, accepted, method="commit")
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), made_known, fresh)
 
 
 # --- signs and parity ------------------------------------------------------------------------------------------------

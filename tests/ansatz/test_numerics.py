@@ -135,7 +135,7 @@ def test_table_is_as_good_as_its_terms(dtype):
 def test_blocks_stay_within_the_number_range(dtype):
     """All hidden units at the largest angle, or there after the change."""
     limit = largest_angle(jnp.dtype(dtype))
-    assert limit > 40
+    assert limit > (34 if dtype == "complex64" else 40)
     weight = 0.49 * limit
     angles, delta = np.array([[-0.99], [-0.02], [0.0], [0.02], [0.99]]) * limit, np.int32([[2], [2], [-2], [-2], [-2]])
     found = ratio(np.full((1, 64), weight, dtype), np.tile(angles, (1, 64)).astype(dtype), 0 * delta, delta, (2,))
@@ -163,38 +163,65 @@ def test_which_formula_is_used(delta, spacing, scale, tabulated):
     np.testing.assert_allclose(found, exact_ratio(angle, weight * sum(delta), 3), rtol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+EACH_TYPE = pytest.mark.parametrize("dtype", ["float32", "complex64", "float64", "complex128"])
+
+
+def complex_log_cosh(angle):
+    """For complex angles of any size, in double precision."""
+    angle = np.asarray(angle, complex)
+    angle = np.where(angle.real < 0, -angle, angle)
+    return angle + np.log1p(np.exp(-2 * angle)) - np.log(2)
+
+
+def assert_same(found, exact, tolerance):
+    """Logarithms, whose imaginary part is modulo 2 pi."""
+    gap = np.asarray(found, complex) - exact
+    np.testing.assert_allclose(gap.real, 0, atol=tolerance * max(1, np.abs(exact).max()))
+    np.testing.assert_allclose(np.exp(1j * gap.imag), 1, atol=tolerance)
+
+
+@EACH_TYPE
 @pytest.mark.parametrize("sign", [1, -1])
 def test_angles_that_leave_the_number_range_and_come_back(dtype, sign):
     """Between the sites of a change: what was too small for the number range in between must not be taken for zero."""
-    limit = largest_angle(jnp.dtype(dtype))
-    steps = sign * np.array([0.9, 0.9, -0.9, -0.8])
-    kernel = np.repeat((steps * limit / 2).astype(dtype)[:, None], 3, axis=1)
-    sites = np.arange(4)[None]
-    found = ratio(kernel, np.full((1, 3), EVALUATED, dtype), sites, np.full((1, 4), 2, np.int32), (2,))
-    total = 2 * kernel[:, 0].astype(np.longdouble).sum()
-    np.testing.assert_allclose(found, exact_ratio(np.dtype(dtype).type(EVALUATED), total, 3), rtol=1e-5)
+    start = np.dtype(dtype).type(EVALUATED)
+    steps = sign * largest_angle(jnp.dtype(dtype)) * np.array([0.9, 0.9, -0.9, -0.8])
+    steps = steps + 0.03j if "complex" in dtype else steps
+    kernel = np.repeat((steps / 2).astype(dtype)[:, None], 3, axis=1)
+    found = ratio(kernel, np.full((1, 3), start), np.arange(4)[None], np.full((1, 4), 2, np.int32), (2,))
+    end = complex(start) + complex(2 * kernel[:, 0].astype(complex).sum())
+    assert_same(found, 3 * (complex_log_cosh(end) - complex_log_cosh(start)), 1e-5)
 
 
-def test_angles_that_have_left_the_number_range_are_followed():
-    """Accepted changes to angles that are too large, and back from there."""
-    layer = HiddenLayer(jnp.full((4, 5), 0.7 * largest_angle(jnp.dtype("float32")) / 2, jnp.float32), None, (2,))
+@EACH_TYPE
+@pytest.mark.parametrize("scale", [0.7, 0.98, 1.2])
+def test_large_angles_are_followed(dtype, scale):
+    """Accepted changes to angles that are too large, or nearly so, and back from there."""
+    weight = scale * largest_angle(jnp.dtype(dtype)) / 2
+    weight = np.asarray(weight + 0.03j if "complex" in dtype else weight, dtype)
+    bias = np.asarray(0.2 + 0.1j if "complex" in dtype else 0.2, dtype)
+    layer = HiddenLayer(jnp.full((4, 1), weight), jnp.full(1, bias), (2,))
     sigma, yes = jnp.asarray([[0, 0, 0, 0]], jnp.int8), jnp.asarray([True])
     hidden = hidden_spins(layer.angles(sigma))
-    for site, value in ((0, 2), (1, 2), (1, 0), (0, 0)):
+
+    def exact(sigma):
+        return complex_log_cosh(complex(bias) + complex(weight) * int(sigma.sum()))
+
+    for site, value in ((0, 2), (0, 0), (1, -2), (2, -2), (2, 0), (1, 0)):
         sites, values = jnp.asarray([[site]]), jnp.asarray([[value]], jnp.int8)
         found, trial = try_change(layer, sigma, hidden, sites, values)
         after = apply_change(sigma, sites, values)
-        exact = precise_log_cosh(layer.angles(after)) - precise_log_cosh(layer.angles(sigma))
-        np.testing.assert_allclose(found, exact.sum(axis=1).astype(float), rtol=1e-5)
+        assert_same(found, exact(after) - exact(sigma), 1e-5)
         sigma, hidden = after, commit(layer, hidden, trial, yes)
 
 
-def test_one_change_without_a_table_makes_all_of_them_wait():
-    """A branch is for the whole batch; the results are right in both."""
-    kernel, theta = np.full((2, 3), 0.3), np.full((2, 3), 0.2)
-    found = ratio(kernel, theta, np.int32([[0], [1]]), np.int32([[2], [3]]), (2,))
-    np.testing.assert_allclose(found, exact_ratio(EVALUATED, 0.3 * np.array([2, 3]), 3), rtol=1e-12)
+def test_a_configuration_does_not_depend_on_the_others():
+    """One of a batch is out of range, another has a change that is in no table: only these are evaluated."""
+    kernel, theta = np.full((3, 3), 0.3), np.array([[0.2], [200.0], [0.2], [0.2]]) * np.ones((1, 3))
+    sites, delta = np.int32([[0], [1], [2], [0]]), np.int32([[2], [2], [3], [-2]])
+    found = ratio(kernel, theta, sites, delta, (2,))
+    np.testing.assert_array_equal(found[::3], ratio(kernel, theta[::3], sites[::3], delta[::3], (2,)))
+    np.testing.assert_allclose(found[1:3], exact_ratio(EVALUATED, 0.3 * delta[1:3, 0], 3), rtol=1e-12)
 
 
 def test_a_change_that_is_in_no_table_is_followed():

@@ -389,6 +389,7 @@ def test_as_an_amplitude_on_two_workers():
     )
 
 
+@pytest.mark.slow
 def test_chains_start_anywhere():
     """Half of the configurations are forbidden; the step is traced once."""
     space = Spin(6, total_sz=0)

@@ -21,24 +21,23 @@ def test_products_and_what_is_done_on_the_way(roofline):
 
 
 def test_loops_of_unknown_length_and_what_goes_round(roofline):
-    n = jnp.int32(7)
-
-    def run():
+    @jax.jit
+    def run(n):
         return jax.lax.fori_loop(0, n, lambda i, x: x * 2.0, jnp.ones(10, jnp.float32))
 
-    operations, traffic = roofline.counted(run, trips=(7,))
+    operations, traffic = roofline.counted(lambda: run(jnp.int32(3)), trips=(7,))
     assert operations == 7 * 10
     assert traffic == 2 * 7 * (40 + 4 + 4)  # the numbers, and two integers that count
 
 
 def test_loops_in_loops(roofline):
     """Each depth has a number of its own; what is deeper counts once."""
-    n = jnp.int32(5)
 
-    def nested(depth, x):
-        return x * 2.0 if depth == 0 else jax.lax.fori_loop(0, n, lambda i, y: nested(depth - 1, y), x)
+    def nested(depth, n, x):
+        return x * 2.0 if depth == 0 else jax.lax.fori_loop(0, n, lambda i, y: nested(depth - 1, n, y), x)
 
-    operations, _ = roofline.counted(lambda: nested(3, jnp.ones(10)), trips=(0.5, 4))
+    run = jax.jit(lambda n: nested(3, n, jnp.ones(10)))
+    operations, _ = roofline.counted(lambda: run(jnp.int32(3)), trips=(0.5, 4))
     assert operations == 0.5 * 4 * 10
 
 

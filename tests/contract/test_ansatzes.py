@@ -36,6 +36,7 @@ from manybody.ansatz._numerics import scaled_normal
 from manybody.ansatz.composition import ModulusPhase, Product, Sum
 from manybody.hilbert import Spin
 from manybody.lattice import chain
+from manybody.network import TRYING, has_methods
 from manybody.parallel import REPLICATED, SHARD
 from manybody.parallel.launch import mesh_comm
 from manybody.symmetry import Sector
@@ -357,6 +358,18 @@ def test_update_keeps_rejected_rows_and_renews_accepted_ones(case: Case) -> None
         np.testing.assert_allclose(ratio, 0, atol=1e-12 * scale)  # no change at all
 
 
+def moves(
+    case: Case, variables: PyTree, cache: PyTree, sites: Array, values: Array, tried: bool
+) -> tuple[Array, Callable[[Array], PyTree]]:
+    """The log-ratio of a change, and a function from what is accepted to the next cache; if possible by `commit`."""
+    run = functools.partial(case.ansatz.apply, variables)
+    if tried and has_methods(case.ansatz, TRYING):
+        ratio, trial = run(cache, sites, values, method="try_change")
+        return ratio, lambda accepted: run(cache, trial, sites, values, accepted, method="commit")
+    ratio = run(cache, sites, values, method="log_ratio")
+    return ratio, lambda accepted: run(cache, sites, values, accepted, method="update_cache")
+
+
 @incremental
 def test_ten_thousand_accepted_moves(case: Case) -> None:
     """The sum of log-ratios, and the cache, stay within 1e-10 of what a full evaluation gives."""
@@ -365,16 +378,15 @@ def test_ten_thousand_accepted_moves(case: Case) -> None:
     sites = rng.permuted(np.tile(case.sites, (5000, BATCH, 1)), axis=2)[:, :, :2]
     values = rng.choice(np.int8(case.values), (5000, BATCH, 1))
 
-    def move(walk: tuple[PyTree, Array], sites: Array, values: Array) -> tuple[PyTree, Array]:
+    def move(walk: tuple[PyTree, Array], sites: Array, values: Array, tried: bool) -> tuple[PyTree, Array]:
         cache, log_psi = walk
-        ratio = case.ansatz.apply(variables, cache, sites, values, method="log_ratio")
-        accepted = jnp.full(len(sigma), True)
-        return case.ansatz.apply(variables, cache, sites, values, accepted, method="update_cache"), log_psi + ratio
+        ratio, updated = moves(case, variables, cache, sites, values, tried)
+        return updated(jnp.full(len(sigma), True)), log_psi + ratio
 
     def flip_then_exchange(walk: tuple[PyTree, Array], now: tuple[Array, Array]) -> tuple[PyTree, None]:
         sites, values = now
-        walk = move(walk, sites[:, :1], values)
-        return move(walk, sites, jnp.take_along_axis(walk[0].sigma, sites[:, ::-1], axis=1)), None
+        walk = move(walk, sites[:, :1], values, True)
+        return move(walk, sites, jnp.take_along_axis(walk[0].sigma, sites[:, ::-1], axis=1), False), None
 
     @jax.jit
     def walk_on(walk: PyTree, now: tuple[Array, Array]) -> PyTree:
@@ -399,16 +411,16 @@ def test_loop_on_two_workers(case: Case) -> None:
     sites, values = (np.stack(x, axis=1) for x in zip(*(change(case, 2, s) for s in range(6)), strict=True))
 
     def worker(variables: PyTree, sigma: Array, sites: Array, values: Array) -> tuple[PyTree, Array]:
-        def step(number: Array, walk: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+        def step(number: Array, walk: tuple[PyTree, Array], tried: bool) -> tuple[PyTree, Array]:
             cache, log_psi = walk
-            now = sites[:, number], values[:, number]
-            ratio = case.ansatz.apply(variables, cache, *now, method="log_ratio")
+            ratio, updated = moves(case, variables, cache, sites[:, number], values[:, number], tried)
             accepted = ratio.real > -0.5
-            cache = case.ansatz.apply(variables, cache, *now, accepted, method="update_cache")
-            return cache, log_psi + jnp.where(accepted, ratio, jnp.zeros_like(ratio))
+            return updated(accepted), log_psi + jnp.where(accepted, ratio, jnp.zeros_like(ratio))
 
-        cache = case.ansatz.apply(variables, sigma, method="init_cache")
-        return jax.lax.fori_loop(0, sites.shape[1], step, (cache, case.ansatz.apply(variables, sigma)))
+        walk = case.ansatz.apply(variables, sigma, method="init_cache"), case.ansatz.apply(variables, sigma)
+        for tried in [True, False] if has_methods(case.ansatz, TRYING) else [False]:
+            walk = jax.lax.fori_loop(0, sites.shape[1], functools.partial(step, tried=tried), walk)
+        return walk
 
     run = comm.spmd(worker, (REPLICATED, SHARD, SHARD, SHARD), SHARD)
     for scale in (1.0, case.large):

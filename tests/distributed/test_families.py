@@ -32,7 +32,7 @@ def check(expected: dict[str, np.ndarray], found: dict[str, np.ndarray], layout:
     assert np.ptp(found[f"{case}/energies"], axis=0).min() > 1e-3
 
 
-@pytest.mark.parametrize("layout", ["mpi2", "devices2"])
+@pytest.mark.parametrize("layout", [pytest.param("mpi2", marks=pytest.mark.slow), "devices2"])
 @pytest.mark.parametrize("case", FEW)
 def test_same_numbers(results: Results, layout: str, case: str) -> None:
     check(run(results, "serial"), run(results, layout), layout, case)

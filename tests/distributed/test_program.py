@@ -87,6 +87,7 @@ def check_interrupted(done: subprocess.CompletedProcess, out: Path, reason: str)
     assert not list(out.glob(".*.part"))
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow(tmp_path):
     config = write(tmp_path, ("optimisation.steps", 100), ("run.save_every", 5))
     done = ground_state("serial", config, tmp_path / "out", limit=16_000)

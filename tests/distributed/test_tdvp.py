@@ -13,7 +13,7 @@ ACCURACY = 1e-9
 """Eigenvectors of small eigenvalues are known to rounding errors of the large ones."""
 
 
-@pytest.mark.parametrize("layout", ["mpi2", "devices2"])
+@pytest.mark.parametrize("layout", [pytest.param("mpi2", marks=pytest.mark.slow), "devices2"])
 def test_same_numbers(results: Results, layout: str) -> None:
     """To rounding; configurations of chains exactly. The halves for cross-validation are other ones."""
     expected, found = results("serial", SCRIPT), results(layout, SCRIPT)

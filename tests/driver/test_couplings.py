@@ -188,7 +188,9 @@ class _StopAt(Hook):
         return record["step"] == 3
 
 
-@pytest.mark.parametrize("make", [walking, lambda: summed(ONE)], ids=["chains", "exact"])
+@pytest.mark.parametrize(
+    "make", [pytest.param(walking, marks=pytest.mark.slow), lambda: summed(ONE)], ids=["chains", "exact"]
+)
 def test_taken_up_bit_for_bit(tmp_path, make):
     whole = make()
     couplings = [whole.advance()["couplings"] for _ in range(5)]

@@ -169,6 +169,7 @@ def sampled(**options):
     return ProjectedEvolution(h, state, **options)
 
 
+@pytest.mark.slow
 def test_a_run_is_taken_up_bit_for_bit(tmp_path):
     """After every time of the grid; the log as well."""
     grid = [0.0, 0.03, 0.05]

@@ -192,7 +192,8 @@ def test_the_same_on_several_workers():
     assert found[0][1] == pytest.approx(found[1][1], abs=1e-10)
 
 
-@pytest.mark.parametrize("refresh", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("refresh", [True, False])
 def test_a_run_is_taken_up_bit_for_bit(tmp_path, refresh):
     def make():
         base = state_of("real", Metropolis(SPACE, LocalFlip(), 8), 32, seed=8)

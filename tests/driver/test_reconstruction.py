@@ -203,6 +203,7 @@ def test_samples_agree_with_sums():
     assert (np.abs(np.mean(forces, axis=0) - wanted) < 6 * error + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_a_ground_state_from_three_bases():
     """The critical chain of 6 spins in a field along -x, whose amplitudes have both signs: fidelity 0.99 from 5000
     outcomes in each basis."""

@@ -231,6 +231,7 @@ def sampled(n=16, **options):
     return TDVP(h, state, preconditioner=SR(1e-3, solver="pinv", cutoff=1e-6, snr=1.0), **options)
 
 
+@pytest.mark.slow
 def test_cross_validation():
     """Velocities from one half do worse on the other half; with a step that has nothing to fit, as well."""
     records = []

@@ -181,6 +181,7 @@ def test_chunks():
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_workers():
     """On two devices: the same numbers; neither sums over workers nor parts of sums get lost."""
     op, _ = OPERATORS["spins"]()

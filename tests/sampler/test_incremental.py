@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ansatzes with the incremental methods are updated and not re-evaluated; others are evaluated once a proposal."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from manybody import VariationalState, driver, exact, hamiltonian, lattice
 from manybody._struct import dataclass as pytree
 from manybody._struct import static
 from manybody.amplitude import apply_change
+from manybody.ansatz import RBM
 from manybody.hilbert import Spin
 from manybody.sampler import Exchange, LocalFlip, Metropolis, MultiFlip, Surrogate
 from manybody.sampler.metropolis import Walk
@@ -133,6 +135,35 @@ def test_trains():
 )
 def test_it_keeps_the_laws_of_an_ansatz(ansatz, space):
     check_ansatz(ansatz, space)
+
+
+def test_lost_odds_are_no_mistake():
+    """Weights so large that the cache of an RBM has nan in the place of odds."""
+    ansatz = RBM()
+    params = ansatz.init(jax.random.key(0), SPACE.all_states())["params"]
+    check_ansatz(ansatz, SPACE, params=jax.tree.map(lambda x: 100 * x, params), tolerance=1e-8)
+
+
+class Misnamed(nn.Module):
+    """log psi = sum_i a_i sigma_i, with a cache whose field `sigma` are other numbers of the same form."""
+
+    @nn.compact
+    def __call__(self, sigma):
+        return sigma @ self.param("a", nn.initializers.normal(), sigma.shape[-1:]).astype(float)
+
+    def init_cache(self, sigma):
+        return KeptCache(-sigma)
+
+    def log_ratio(self, cache, sites, values):
+        return self(apply_change(-cache.sigma, sites, values)) - self(-cache.sigma)
+
+    def update_cache(self, cache, sites, values, accepted):
+        return self.init_cache(apply_change(-cache.sigma, sites, values, accepted))
+
+
+def test_a_field_named_sigma_is_the_configurations():
+    with jax.numpy_dtype_promotion("standard"), pytest.raises(AssertionError, match="the field `sigma` of the cache"):
+        check_ansatz(Misnamed(), SPACE)
 
 
 @pytest.mark.parametrize(

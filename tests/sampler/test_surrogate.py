@@ -251,6 +251,7 @@ def test_rates_of_two_levels():
 # --- with everything else --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_records_and_any_number_of_workers():
     """A step of VMC on one worker and on two: the same energy, and the rates of both stages in the record."""
     space, chain = Spin(6, total_sz=0), lattice.chain(6)
