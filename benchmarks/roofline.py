@@ -12,6 +12,7 @@ import argparse
 import math
 import sys
 import time
+from typing import NamedTuple
 
 import harness
 import profile_step
@@ -25,9 +26,6 @@ from manybody.sampler.metropolis import MOST_AT_ONCE
 
 PHASES = ("sampling", "local energies", "kernel", "solve", "update")
 """They make a step; "proposals" is a part of the first one."""
-
-DOUBLE = ("kernel", "solve")
-"""Phases in double precision, whatever that of the wave function is."""
 
 TOUCHING = ("dot_general", "conv_general_dilated", "gather", "scatter", "reduce_", "cum", "sort", "dynamic_", "top_k")
 """What begins with these names reads its arguments from memory and writes its result; so do factorisations. All else is
@@ -90,10 +88,9 @@ def measure(problem, peaks, rounds):
     """Times of the phases, what they count, and how far they are from the roof; and the step that they make."""
     phases = profile_step.build(profile_step.PROBLEMS[problem]())
     times, trips = profile_step.profile(phases, rounds), loops(phases)
-    found = {}
-    for name in PHASES:
-        precision = "f64" if name in DOUBLE else problem.split()[-1]
-        found[name] = judged(times[name]["min_s"], *counted(phases.run[name], trips.get(name, ())), precision, peaks)
+    found = {
+        name: judged(times[name]["min_s"], counted(phases.run[name], trips.get(name, ())), peaks) for name in PHASES
+    }
     gap = max(found, key=lambda name: found[name]["time_s"] - found[name]["bound_s"])
     return {"phases": found, "step": together(times["step"]["min_s"], found), "largest_gap": gap}
 
@@ -117,28 +114,40 @@ def loops(phases):
     }
 
 
+class Count(NamedTuple):
+    """Floating-point operations in single (or half) and in double precision, and bytes."""
+
+    f32: float = 0.0
+    f64: float = 0.0
+    bytes: float = 0.0
+
+    def plus(self, other, times=1):
+        return Count(*(x + times * y for x, y in zip(self, other, strict=True)))
+
+
 def counted(function, trips):
-    """Floating-point operations and bytes of a function without arguments."""
+    """The count of a function without arguments."""
     return _counted(jax.make_jaxpr(function)().jaxpr, trips)
 
 
 def _counted(jaxpr, trips):
-    operations = traffic = 0.0
+    total = Count()
     for equation in jaxpr.eqns:
         name, inner = equation.primitive.name, _flops._inner(equation)
         if inner is None:
-            more = _own(equation)
-        elif name == "cond":
-            more = min(_counted(branch, trips) for branch in inner)
-        else:
-            repeats, deeper = equation.params.get("length", 1), trips
-            if name == "while":
-                repeats, deeper = (trips[0], trips[1:]) if trips else (1, ())
-            more = [repeats * sum(numbers) for numbers in zip(*(_counted(part, deeper) for part in inner), strict=True)]
-            if name in ("while", "scan"):  # what goes round is read and written each time
-                more[1] += 2 * repeats * sum(size_of(x.aval) for x in inner[0].outvars)
-        operations, traffic = operations + more[0], traffic + more[1]
-    return operations, traffic
+            total = total.plus(_own(equation))
+            continue
+        if name == "cond":
+            total = total.plus(min(_counted(branch, trips) for branch in inner))
+            continue
+        repeats, deeper = equation.params.get("length", 1), trips
+        if name == "while":
+            repeats, deeper = (trips[0], trips[1:]) if trips else (1, ())
+        for part in inner:
+            total = total.plus(_counted(part, deeper), repeats)
+        if name in ("while", "scan"):  # what goes round is read and written each time
+            total = total.plus(Count(bytes=2 * sum(size_of(x.aval) for x in inner[0].outvars)), repeats)
+    return total
 
 
 def _own(equation):
@@ -149,8 +158,11 @@ def _own(equation):
     if name in ("gather", "dynamic_slice"):
         traffic = 2 * size_of(out)  # not all that it could have read
     if name in FACTORISATIONS:
-        return FACTORISATIONS[name](equation.invars[0].aval, out), traffic
-    return _flops._own(equation), traffic
+        operations = FACTORISATIONS[name](equation.invars[0].aval, out)
+    else:
+        operations = _flops._own(equation)
+    is_double = operations > 0 and jnp.finfo(out.dtype).bits == 64
+    return Count(*((0, operations) if is_double else (operations, 0)), traffic)
 
 
 def size_of(aval):
@@ -159,20 +171,20 @@ def size_of(aval):
     return size * math.prod(getattr(aval, "shape", ()))
 
 
-def judged(time_s, operations, traffic, precision, peaks):
+def judged(time_s, count, peaks):
     """The bound that the peaks give, and the fraction of it that is reached."""
-    compute = operations / (1e9 * peaks[f"{precision}_gflops"])
-    memory = traffic / (1e9 * peaks["cache_gb_s"])  # most of what a step touches fits in there
-    bound = max(compute, memory)
+    compute = sum(1e-9 * getattr(count, precision) / peaks[f"{precision}_gflops"] for precision in ("f32", "f64"))
+    memory = count.bytes / (1e9 * peaks["cache_gb_s"])  # most of what a step touches fits in there
+    bound, operations = max(compute, memory), count.f32 + count.f64
     return {
         "time_s": time_s,
         "operations": operations,
-        "bytes": traffic,
+        "bytes": count.bytes,
         "bound_s": bound,
         "bound_by": "operations" if compute >= memory else "memory",
         "fraction": bound / time_s,
         "gflops": 1e-9 * operations / time_s,
-        "gb_s": 1e-9 * traffic / time_s,
+        "gb_s": 1e-9 * count.bytes / time_s,
     }
 
 
