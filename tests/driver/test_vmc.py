@@ -75,6 +75,35 @@ def test_the_step_is_traced_once():
     assert (driver.n_traces, driver.n_regrowths) == (1, 0)
 
 
+COMPILED: list[str] = []
+"""Names of all programs that this process has given to the compiler since this module was loaded."""
+
+
+def _listen(event: str, duration: float, **about: str) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        COMPILED.append(about["fun_name"])
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+def test_what_is_compiled():
+    """For the first step: how it begins, one step, and nothing that depends on it; then nothing any more."""
+    jax.clear_caches()
+    driver = VMC(ISING, _chains(), optimizer=optax.sgd(0.05))
+    before = len(COMPILED)
+    driver.advance()
+    assert sorted(COMPILED[before:]) == ["jit(count_from_examples)", "jit(step)"]
+    for _ in range(5):
+        driver.advance()
+    assert len(COMPILED) == before + 2
+    driver.run(12, progress=False, steps_per_call=4)
+    several = COMPILED[before + 2 :]
+    assert several.count("jit(step)") == 1  # those of four steps; the rest is for the samples of the state returned
+    driver.run(6, progress=False, steps_per_call=4)
+    assert COMPILED[before + 2 :] == several
+
+
 def test_traced_once_more_when_the_buffer_grows():
     # Chains that start with a single domain have 2 exchangeable bonds; in equilibrium they have many more.
     space = Spin(12, total_sz=0)
