@@ -118,11 +118,11 @@ class Descent(Driver[S]):
         run = self._compiled.get(most) or self._compile(most)
         if most == 1:
             progress, record = run(self._progress, self._operator)
-            record = unpack(jax.device_get(record))
+            record = unpack(record)
             return progress, [record] if _counts(self.n_buffer, record) else [], record
         progress, stacked, made = run(self._progress, self._operator, np.int32(n))
-        stacked, made = jax.device_get((stacked, made))
         leaves, structure = jax.tree.flatten(unpack(stacked))
+        made = int(made)
         rows = zip(*(leaf[: min(made + 1, n)] for leaf in leaves), strict=True)
         records = [jax.tree.unflatten(structure, row) for row in rows]
         return progress, records[:made], records[-1]
