@@ -124,10 +124,10 @@ def problem(case):
 def small(report):
     rows = []
     for case in report["cases"]:
-        problem = f"N = {case['sites']}, {case['samples']} samples"
+        label = f"N = {case['sites']}, {case['samples']} samples"
         for name, tool in case["tools"].items():
             better = [times(ours[name]) if name in ours else "" for ours in case["better_by"].values()]
-            rows.append([problem, name, ms(tool["median_s"]), ms(tool["min_s"]), *better])
+            rows.append([label, name, ms(tool["median_s"]), ms(tool["min_s"]), *better])
     ours = [f"times {name}" for name in report["cases"][0]["better_by"]]
     return table(["problem", "tool", "ms", "shortest", *ours], rows)
 

@@ -26,7 +26,7 @@ from manybody._types import Array, Bool, Inexact, Int, Int8
 from manybody.amplitude import apply_change, where_accepted
 from manybody.ansatz._change import MAX_GATHERED, differences, linear_change, rows
 from manybody.ansatz._numerics import log_cosh
-from manybody.ansatz._scaled_product import BLOCK, ScaledProduct, log_quotient, scaled_product
+from manybody.ansatz._scaled_product import BLOCK, ScaledProduct, larger_part, log_quotient, scaled_product
 
 
 class HiddenLayer(NamedTuple):
@@ -172,7 +172,7 @@ def _or_nan(odds: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     Those that were too small for the number range would be zero from then on. (Written so that nan stays nan.)
     """
     bound = math.exp(2 * largest_angle(odds.dtype))
-    size = jnp.maximum(jnp.abs(odds.real), jnp.abs(odds.imag)) if jnp.iscomplexobj(odds) else odds
+    size = larger_part(odds)
     return jnp.where((size >= 1 / bound) & (size <= bound), odds, jnp.nan)
 
 

@@ -28,7 +28,7 @@ def init_cache(parts: Sequence[nn.Module], sigma: Int8[Array, "batch sites"]) ->
     """Their caches."""
 
     def own(part: nn.Module) -> PyTree:
-        return part.init_cache(sigma) if has_methods(part, INCREMENTAL) else FullCache(sigma, part(sigma))
+        return part.init_cache(sigma) if has_methods(part, INCREMENTAL) else _evaluated(part, sigma)
 
     return PartsCache(tuple(map(own, parts)))
 
@@ -46,8 +46,7 @@ def try_change(
             return part.try_change(cache, sites, values)
         if has_methods(part, INCREMENTAL):
             return part.log_ratio(cache, sites, values), ()
-        changed = apply_change(cache.sigma, sites, values)
-        new = FullCache(changed, part(changed))
+        new = _evaluated(part, apply_change(cache.sigma, sites, values))
         return new.log_psi - cache.log_psi, new
 
     ratios, trials = zip(*map(own, parts, cache.parts), strict=True)
@@ -86,8 +85,12 @@ def update_cache(
     def own(part: nn.Module, cache: PyTree) -> PyTree:
         if has_methods(part, INCREMENTAL):
             return part.update_cache(cache, sites, values, accepted)
-        changed = apply_change(cache.sigma, sites, values)
         # In one jitted function with `log_ratio`, XLA evaluates the part once for both.
-        return where_accepted(accepted, FullCache(changed, part(changed)), cache)
+        return where_accepted(accepted, _evaluated(part, apply_change(cache.sigma, sites, values)), cache)
 
     return PartsCache(tuple(map(own, parts, cache.parts)))
+
+
+def _evaluated(part: nn.Module, sigma: Int8[Array, "batch sites"]) -> FullCache:
+    """The cache of a part that does not follow changes."""
+    return FullCache(sigma, part(sigma))

@@ -41,12 +41,17 @@ def scaled_product(factors: Inexact[Array, "batch n"]) -> ScaledProduct:
     If a factor is zero, infinite or nan, so is a mantissa.
     """
     blocks = _blocks(widen(factors))  # (batch, about n / 8)
-    size = jnp.maximum(jnp.abs(blocks.real), jnp.abs(blocks.imag)) if jnp.iscomplexobj(blocks) else blocks
+    size = larger_part(blocks)
     exponent, scale = _power_of_two(size)
     mantissa = blocks * scale.astype(blocks.dtype)
     in_group = jnp.finfo(size.dtype).maxexp // 3  # mantissas lie between 1 and 2 sqrt(2)
     groups = _reduced(jnp.prod, operator.mul, _grouped(mantissa, in_group))
     return ScaledProduct(groups, _reduced(jnp.sum, operator.add, exponent))
+
+
+def larger_part(x: Inexact[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The size of a positive number, or of a complex one to a factor of sqrt(2), and without its square root."""
+    return jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)) if jnp.iscomplexobj(x) else x
 
 
 def log_quotient(a: ScaledProduct, b: ScaledProduct) -> Inexact[Array, "batch"]:
