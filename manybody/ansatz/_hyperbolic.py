@@ -189,12 +189,17 @@ def _steps(layer: HiddenLayer) -> tuple[int, ...]:
     return (*layer.spacing, *(-distance for distance in layer.spacing))
 
 
+def _table(layer: HiddenLayer) -> Inexact[Array, "rows hidden"]:
+    """exp(-2d) for each step of each site; between a row of ones and one of nan."""
+    steps, n_sites = np.asarray(_steps(layer)), layer.kernel.shape[0]
+    step = np.concatenate([[0], np.repeat(steps, n_sites), [np.nan]]).astype(layer.kernel.dtype)
+    site = np.concatenate([[0], np.tile(np.arange(n_sites), len(steps)), [0]])
+    return _or_nan(jnp.exp(-2 * step[:, None] * rows(layer.kernel, site)))
+
+
 def _changed(layer: HiddenLayer, odds: Inexact[Array, "batch hidden"], index: Int[Array, "batch changed"]) -> Array:
-    """The odds times exp(-2d) from the table, which XLA takes out of loops, since it depends on the weights only."""
-    kernel = layer.kernel
-    none = jnp.ones((1, kernel.shape[1]), kernel.dtype)
-    factors = [_or_nan(jnp.exp((-2 * step) * kernel)) for step in _steps(layer)]
-    table = jnp.concatenate([none, *factors, jnp.full_like(none, jnp.nan)])
+    """The odds times factors from the table, which XLA takes out of loops, since it depends on the weights only."""
+    table = _table(layer)
     for j in range(index.shape[1]):
         odds = (odds if j == 0 else _or_nan(odds)) * rows(table, index[:, j])
     return odds

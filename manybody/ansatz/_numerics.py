@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from manybody import _checks
+from manybody._precision import widen
 from manybody._types import Array, Inexact
+from manybody.ansatz._scaled_product import log_product
 
 Initializer = Callable[[Any, tuple[int, ...], Any], Array]
 """(key, shape, dtype) -> array, as in `jax.nn.initializers`."""
@@ -30,6 +32,23 @@ def _log_cosh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     # The derivative of the formula above is as good in first order, but at x = 0 it has no second one.
     (x,), (dx,) = primals, tangents
     return log_cosh(x), jnp.tanh(x) * dx
+
+
+@jax.custom_jvp
+def sum_log_cosh(x: Inexact[Array, "*shape n"]) -> Inexact[Array, "*shape"]:
+    """The sum of log cosh(x) along the last axis; if x is real, with one logarithm for many of them."""
+    if jnp.iscomplexobj(x):
+        return jnp.sum(log_cosh(x), axis=-1)
+    size, n = jnp.abs(x), x.shape[-1]
+    factors = 1 + widen(jnp.exp(-2 * size))
+    logs = log_product(factors.reshape(math.prod(x.shape[:-1]), n)).reshape(x.shape[:-1])
+    return jnp.sum(size, axis=-1) + (logs - n * math.log(2.0)).astype(x.dtype)
+
+
+@sum_log_cosh.defjvp
+def _sum_log_cosh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (dx,) = primals, tangents
+    return sum_log_cosh(x), jnp.sum(jnp.tanh(x) * dx, axis=-1)
 
 
 @functools.cache  # the same function for the same scale, so that ansatzes compare equal

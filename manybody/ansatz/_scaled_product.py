@@ -56,8 +56,18 @@ def larger_part(x: Inexact[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def log_quotient(a: ScaledProduct, b: ScaledProduct) -> Inexact[Array, "batch"]:
     """log(a / b), the imaginary part modulo 2 pi; the powers of two cancel exactly."""
-    logs = jnp.sum(jnp.log(a.mantissa / b.mantissa), axis=-1)
-    return logs + (a.exponent - b.exponent).astype(logs.dtype) * math.log(2.0)
+    return _log(a.mantissa / b.mantissa, a.exponent - b.exponent)
+
+
+def log_product(factors: Inexact[Array, "batch n"]) -> Inexact[Array, "batch"]:
+    """The logarithm of the product along the last axis, as `scaled_product` makes it; imaginary part modulo 2 pi."""
+    product = scaled_product(factors)
+    return _log(product.mantissa, product.exponent)
+
+
+def _log(mantissa: Inexact[Array, "batch groups"], exponent: Int[Array, "batch"]) -> Inexact[Array, "batch"]:
+    logs = _reduced(jnp.sum, operator.add, jnp.log(mantissa))
+    return logs + exponent.astype(logs.dtype) * math.log(2.0)
 
 
 def _blocks(x: Inexact[Array, "batch n"]) -> Inexact[Array, "batch blocks"]:

@@ -24,7 +24,7 @@ from manybody.ansatz._hyperbolic import (
     try_change,
     update_hidden_spins,
 )
-from manybody.ansatz._numerics import Initializer, check_dtype, log_cosh, scaled_normal, working_dtype
+from manybody.ansatz._numerics import Initializer, check_dtype, scaled_normal, sum_log_cosh, working_dtype
 
 
 @dataclass
@@ -111,7 +111,7 @@ class RBM(nn.Module):
         super().__post_init__()
 
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
-        return _combine([visible + jnp.sum(log_cosh(theta), axis=-1) for visible, theta in self._layers(sigma)])
+        return _combine([visible + sum_log_cosh(theta) for visible, theta in self._layers(sigma)])
 
     def init_cache(self, sigma: Int8[Array, "batch sites"]) -> RBMCache:
         """The cache of these configurations, from scratch."""

@@ -143,9 +143,11 @@ class Driver(abc.ABC, Generic[S]):
             for hook in watching:
                 hook.on_start(self, target)
                 stack.push(functools.partial(_end, hook, self))
-            while self.step < target:
-                n = min(steps_per_call, target - self.step, save_every - self.step % save_every)
+            step = self.step
+            while step < target:
+                n = min(steps_per_call, target - step, save_every - step % save_every)
                 records = self._advance_by(n, steps_per_call)
+                step = records[-1]["step"]
                 if any([hook.on_step(self, record) for record in records for hook in watching]):
                     break
         return self.state

@@ -103,14 +103,16 @@ def fold_ratios(
         The total, and the number of connections in use on this worker.
     """
     n_conn = operator.n_connections
-    rows, count = _used_rows(used, n_buffer)
+    count = jnp.sum(used, dtype=jnp.int32)
+    rows, n_listed = _listed(used, count, n_buffer, operator.never_vanishes)
     cache = map_rows(amplitude.init_cache, sigma, chunk_size)
     chunk = min(DEFAULT_CHUNK if chunk_size is None else chunk_size, n_buffer)
 
     def add_chunk(number: Array, total: Array) -> Array:
         start = jnp.minimum(number * chunk, n_buffer - chunk)
         row = jax.lax.dynamic_slice_in_dim(rows, start, chunk)
-        fresh = (jnp.arange(chunk, dtype=jnp.int32) + start >= number * chunk) & (row < used.shape[0])
+        fresh = jnp.arange(chunk, dtype=jnp.int32) + start >= number * chunk
+        fresh &= used.at[row].get(mode="fill", fill_value=False)
         row = jnp.where(fresh, row, 0)
         sample, conn = row // n_conn, row % n_conn
         sites, values = operator.change(sigma[sample], conn)
@@ -118,7 +120,7 @@ def fold_ratios(
         # Rows that only fill up may lead to illegal configurations, where the ratio can be anything, nan included.
         return add(total, row, jnp.where(fresh, ratio, jnp.zeros_like(ratio)))
 
-    n_chunks = (jnp.minimum(count, n_buffer) + chunk - 1) // chunk
+    n_chunks = (jnp.minimum(n_listed, n_buffer) + chunk - 1) // chunk
     return jax.lax.fori_loop(jnp.zeros_like(n_chunks), n_chunks, add_chunk, comm.pvary(total)), count
 
 
@@ -141,14 +143,20 @@ def buffer_size(n_rows: int, n_local: int, n_conn: int) -> int:
     return min(-(-wanted // grid) * grid, n_local * n_conn)
 
 
-def _used_rows(used: Array, n_buffer: int) -> tuple[Array, Array]:
-    """Positions (n_buffer,) of the connections in use, filled up with a position past the end, and their number."""
-    count = jnp.sum(used, dtype=jnp.int32)
+def _listed(used: Array, count: Array, n_buffer: int, never_vanish: bool) -> tuple[Array, Array]:
+    """Positions (n_buffer,) among which are those of the connections in use, and how many of the first ones to look at.
+
+    If there is room for all, and nothing to leave out, these are all; else those in use, filled up with a position past
+    the end.
+    """
     if n_buffer < used.shape[0]:
         return _compacted(used, n_buffer), count
-    # Room for all: nothing to compact if there are no zeros. As varying over workers as the other branch, and so from
-    # the outset: JAX cannot batch a conditional inside of which a constant becomes it.
-    every = jnp.arange(n_buffer, dtype=jnp.int32) + jnp.zeros_like(used, jnp.int32)
+    every = jnp.arange(n_buffer, dtype=jnp.int32)
+    if never_vanish:
+        return every, jnp.where(count > 0, jnp.int32(n_buffer), jnp.int32(0))
+    # As varying over workers as the other branch, and so from the outset: JAX cannot batch a conditional inside of
+    # which a constant becomes it.
+    every = every + jnp.zeros_like(used, jnp.int32)
     return jax.lax.cond(jnp.all(used), lambda: every, lambda: _compacted(used, n_buffer)), count
 
 

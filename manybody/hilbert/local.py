@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,7 +31,7 @@ def levels_of(
     table = _value_table(space)
     line = _as_line(table)
     if line is not None:
-        return (values.astype(jnp.int32) - line[0]) // line[1]
+        return jax.lax.div(values.astype(jnp.int32) - line[0], jnp.int32(line[1]))  # without a rest
     known = jnp.asarray(table.T)[sites] == values[..., None]  # (..., changed, levels)
     return jnp.argmax(known, axis=-1).astype(jnp.int32)
 
@@ -39,7 +40,7 @@ def levels_at(
     space: DiscreteSpace, sigma: Int8[Array, "*batch sites"], sites: Int[Array, "*batch changed"]
 ) -> Int[Array, "*batch changed"]:
     """Levels of `sites` in configurations."""
-    return jnp.take_along_axis(space.to_levels(sigma), sites, axis=-1)
+    return levels_of(space, sites, jnp.take_along_axis(sigma, sites, axis=-1, mode="promise_in_bounds"))
 
 
 def _as_line(table: np.ndarray) -> tuple[int, int] | None:

@@ -51,6 +51,11 @@ class CompiledOperator(abc.ABC):
         """Static: whether two connections of a configuration may lead to the same one; their elements add up."""
         return False
 
+    @property
+    def never_vanishes(self) -> bool:
+        """Static: whether every configuration has all connections, unless couplings vanish: then none is looked for."""
+        return False
+
     @abc.abstractmethod
     def diagonal(self, sigma: Int8[Array, "samples sites"]) -> Inexact[Array, "samples"]:
         """<sigma|O|sigma>."""

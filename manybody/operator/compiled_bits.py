@@ -62,6 +62,7 @@ class BitOperator(CompiledOperator):
     sites: Int[Array, "conn changed"]
     flips: Array  # (conn, changed) whether the site flips or only fills up
     couplings: Array
+    never_vanishes: bool = static(default=False)
 
     def with_couplings(self, couplings: Array) -> BitOperator:
         """The same with other couplings."""
@@ -136,14 +137,16 @@ def compile_bits(
     layers = in_layers(group.ravel(), len(changes))
     changes = changes[np.argsort(layers.number)]
     sites, flipped = pad_sites([unpack_sites(flip) for flip in changes[:, 1:]], space.size)
+    off_diagonal = rows(np.append(np.flatnonzero(~diagonal), -1)[layers.order])
     operator = BitOperator(
         space,
         rows(np.flatnonzero(diagonal)),
-        rows(np.append(np.flatnonzero(~diagonal), -1)[layers.order]),
+        off_diagonal,
         layers.blocks,
         sites,
         flipped,
         np.ones(n_couplings(coupling)),
+        len(group) == len(changes) and not off_diagonal.need.any() and bool(off_diagonal.weight.all()),
     )
     return operator, changes[:, 0].astype(np.int32)
 

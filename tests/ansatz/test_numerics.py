@@ -17,7 +17,7 @@ from manybody.ansatz._hyperbolic import (
     try_change,
     update_hidden_spins,
 )
-from manybody.ansatz._numerics import scaled_normal
+from manybody.ansatz._numerics import scaled_normal, sum_log_cosh
 from manybody.ansatz._scaled_product import log_quotient, scaled_product
 
 
@@ -71,6 +71,26 @@ def test_zero_infinity_and_nan_pass_through_a_scaled_product():
     one = scaled_product(jnp.ones((4, 20)))
     other = scaled_product(jnp.ones((4, 20)).at[0, 7].set(0.0).at[1, 7].set(jnp.inf).at[2, 7].set(jnp.nan))
     np.testing.assert_array_equal(log_quotient(other, one), [-np.inf, np.inf, np.nan, 0.0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(0,), (1,), (20,), (3, 67), (2, 3, 400)])
+def test_sum_log_cosh(shape, dtype):
+    """From the smallest angles to the largest, with derivatives."""
+    rng, eps = np.random.default_rng(len(shape)), np.finfo(dtype).eps
+    x = (rng.normal(size=shape) * 10.0 ** rng.uniform(-8, 3, shape)).astype(dtype)
+    found = sum_log_cosh(jnp.asarray(x))
+    assert (found.dtype, found.shape) == (dtype, shape[:-1])
+    exact = precise_log_cosh(x).sum(axis=-1).astype(float)
+    np.testing.assert_allclose(found, exact, rtol=8 * eps, atol=shape[-1] * eps)
+    slopes = jax.grad(lambda x: jnp.sum(sum_log_cosh(x)))(jnp.asarray(x))
+    np.testing.assert_allclose(slopes, np.tanh(x), rtol=8 * eps)
+
+
+def test_sum_log_cosh_of_complex_numbers():
+    z = np.random.default_rng(0).normal(size=(2, 5, 20))
+    z = jnp.asarray(z[0] + 1j * z[1])
+    np.testing.assert_allclose(sum_log_cosh(z), jnp.sum(log_cosh(z), axis=-1), rtol=1e-14)
 
 
 def test_scaled_normal_has_that_norm():

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from manybody import VariationalState, driver, hamiltonian, lattice
+from manybody import VariationalState, driver, hamiltonian, lattice, operator
 from manybody.amplitude import FullEvaluation
 from manybody.ansatz import MLP, RBM
 from manybody.estimator import buffer_size, count_rows, local_values
@@ -66,6 +66,30 @@ def test_chunks_of_connections(chunk_size):
 def test_count_of_rows():
     for chunk_size in (None, 7):
         assert count_rows(Comm(), HAM.compile(), jnp.asarray(SPACE.all_states()), chunk_size) == n_nonzero()
+
+
+@pytest.mark.parametrize("chunk_size", [None, 7])
+@pytest.mark.parametrize("fields", [(1.0, 1.0, 1.0, 1.0), (0.0, 0.7, 0.0, 0.3), (0.0, 0.0, 0.0, 0.0)])
+def test_connections_that_all_configurations_have(fields, chunk_size):
+    """They are not looked for, but couplings that vanish still count as none."""
+    space = Spin(4)
+    ham = sum(h * operator.spin.sx(space, i) for i, h in enumerate(fields)) + operator.spin.sz(space, 0)
+    assert ham.compile().never_vanishes
+    log_psi = random_log_psi(space)
+    psi = np.exp(log_psi)
+    sigma = jnp.asarray(space.all_states())
+    values, n_rows = local_values(Comm(), table(space, log_psi), ham.compile(), sigma, 64, chunk_size)
+    np.testing.assert_allclose(values, ham.to_dense() @ psi / psi, rtol=1e-12)
+    assert int(n_rows) == 16 * np.count_nonzero(fields)
+
+
+def test_which_operators_have_all_connections():
+    space = Spin(4)
+    flip, sign, raised = operator.spin.sx(space, 1), operator.spin.sz(space, 0), operator.spin.sp(space, 2)
+    for every in (hamiltonian.ising(space, lattice.chain(4)), flip, flip @ sign):
+        assert every.compile().never_vanishes
+    for not_every in (HAM, raised, flip + raised, flip + flip @ sign):
+        assert not not_every.compile().never_vanishes
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 7, 100, 12_345])
