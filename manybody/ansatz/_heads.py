@@ -24,7 +24,7 @@ import jax.numpy as jnp
 
 from manybody import _checks
 from manybody._types import Array, Inexact
-from manybody.ansatz._numerics import Initializer, log_cosh, working_dtype
+from manybody.ansatz._numerics import Initializer, sum_log_cosh, working_dtype
 
 OUTPUTS = ("real", "phase", "signed", "log_cosh")
 
@@ -80,7 +80,7 @@ class Head(nn.Module):
             plus, minus = jnp.split(u, 2, axis=1)
             return log_difference(plus, minus - 1)
         theta = u + self.param("bias", self.bias_init, shape[1:], dtype)[None]
-        return jnp.sum(log_cosh(theta if jnp.iscomplexobj(theta) else _in_pairs(theta)), axis=1)
+        return sum_log_cosh(theta if jnp.iscomplexobj(theta) else _in_pairs(theta))
 
     def _n_numbers(self, n_features: int) -> int:
         """How many numbers the output is made of."""

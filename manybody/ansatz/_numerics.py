@@ -36,13 +36,11 @@ def _log_cosh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 
 @jax.custom_jvp
 def sum_log_cosh(x: Inexact[Array, "*shape n"]) -> Inexact[Array, "*shape"]:
-    """The sum of log cosh(x) along the last axis; if x is real, with one logarithm for many of them."""
-    if jnp.iscomplexobj(x):
-        return jnp.sum(log_cosh(x), axis=-1)
-    size, n = jnp.abs(x), x.shape[-1]
-    factors = 1 + widen(jnp.exp(-2 * size))
+    """The sum of log cosh(x) along the last axis, with one logarithm for many terms; imaginary part modulo 2 pi."""
+    y, n = jnp.where(x.real < 0, -x, x), x.shape[-1]
+    factors = 1 + widen(jnp.exp(-2 * y))
     logs = log_product(factors.reshape(math.prod(x.shape[:-1]), n)).reshape(x.shape[:-1])
-    return jnp.sum(size, axis=-1) + (logs - n * math.log(2.0)).astype(x.dtype)
+    return jnp.sum(y, axis=-1) + (logs - n * math.log(2.0)).astype(x.dtype)
 
 
 @sum_log_cosh.defjvp

@@ -24,7 +24,7 @@ from manybody.ansatz._hyperbolic import (
     try_change,
     update_hidden_spins,
 )
-from manybody.ansatz._numerics import Initializer, check_real_dtype, log_cosh, scaled_normal, working_dtype
+from manybody.ansatz._numerics import Initializer, check_real_dtype, scaled_normal, sum_log_cosh, working_dtype
 
 
 @dataclass
@@ -123,8 +123,7 @@ class DensityRBM(nn.Module):
 
     def __call__(self, sigma: Int8[Array, "*batch pairs"]) -> Complex[Array, "*batch"]:
         weights = self._weights(n_sites_of(sigma))
-        # One row for each unit: (..., units) is what the sum over units reads best.
-        total = jnp.sum(log_cosh(_angles(weights, sigma)), axis=-1)
+        total = sum_log_cosh(_angles(weights, sigma))
         if weights.visible is None:
             return total
         real, imag = _parts(weights.visible[:, :, None], sigma)  # (..., 2, 1)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from manybody import _checks
 from manybody._types import Array, Complex, Float, Inexact, Int8
-from manybody.ansatz._numerics import Initializer, check_real_dtype, log_cosh, scaled_normal, working_dtype
+from manybody.ansatz._numerics import Initializer, check_real_dtype, scaled_normal, sum_log_cosh, working_dtype
 from manybody.ansatz.density_rbm import n_sites_of
 
 
@@ -83,7 +83,7 @@ class PurifiedDensity(nn.Module):
         d = self.param("ancilla_bias", self.bias_init, (self.n_ancillas,), dtype)
         d = d.reshape((1,) * (len(batch) + 1) + (-1,))
         both = jax.lax.complex(real[..., 0, :, :] + real[..., 1, :, :] + d, imag[..., 0, :, :] - imag[..., 1, :, :])
-        return pure + jnp.sum(log_cosh(both), axis=(-2, -1))
+        return pure + sum_log_cosh(both.reshape(*both.shape[:-2], -1))
 
     def _features(self, x: Float[Array, "copies sites"]) -> Inexact[Array, "copies positions features"]:
         features = self.network(x)
