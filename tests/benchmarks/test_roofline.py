@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is counted for the roofline, against numbers found by hand, and the bounds made of it."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -57,3 +59,30 @@ def test_bounds(roofline, traffic, bound, by):
     assert found["gflops"] == 17.5
     step = roofline.together(8.0, {"kernel": found, "solve": found})
     assert (step["bound_s"], step["fraction"], step["operations"]) == (2 * bound, bound / 4, 70e9)
+
+
+# --- which problems ---------------------------------------------------------------------------------------------------
+
+ASKED = ["resnet, 6 x 6, f32", "N = 20, alpha = 1, f64"]
+
+
+def test_problems_of_the_roofline(roofline, monkeypatch, capsys):
+    monkeypatch.setattr(roofline, "peaks", lambda rounds: {"memory": float(rounds)})
+    monkeypatch.setattr(roofline, "measure", lambda name, peaks, rounds: {"seen": [name, peaks["memory"], rounds]})
+    monkeypatch.setattr(roofline, "show", lambda case: None)
+    monkeypatch.setattr("sys.argv", ["roofline.py", "--problems", *ASKED, "--rounds", "3"])
+    roofline.main()
+    cases = json.loads(capsys.readouterr().out)["cases"]
+    assert [(case["problem"], case["seen"]) for case in cases] == [(name, [name, 3.0, 3]) for name in ASKED]
+
+
+def test_problems_of_the_profile(monkeypatch, capsys):
+    profile = load(BENCHMARKS / "profile_step.py")
+    monkeypatch.setattr(profile, "PROBLEMS", {name: lambda name=name: name for name in profile.PROBLEMS})
+    monkeypatch.setattr(profile, "build", lambda problem: problem)
+    monkeypatch.setattr(profile, "profile", lambda phases, rounds: {"seen": [phases, rounds]})
+    monkeypatch.setattr(profile, "show", lambda case: None)
+    monkeypatch.setattr("sys.argv", ["profile_step.py", "--problems", *ASKED, "--rounds", "3"])
+    profile.main()
+    cases = json.loads(capsys.readouterr().out)["cases"]
+    assert [(case["problem"], case["phases"]["seen"]) for case in cases] == [(name, [name, 3]) for name in ASKED]

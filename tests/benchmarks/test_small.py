@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of small problems: several draws of a chain in a step, several steps in a call."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,22 @@ def test_both_of_our_ways_are_compared(small):
         "netket_default": 8.0,
         "manybody": 2.0,
     }
+
+
+def test_every_number_of_sites_with_every_number_of_samples(small, monkeypatch, capsys):
+    asked = []
+
+    def compare(ways, args):
+        assert (args.steps, args.steps_per_call, args.rounds) == (40, 20, 3)
+        asked.append(ways[small.optimisations.OURS][2])
+        return {"tools": {}, "better_by": {}}
+
+    monkeypatch.setattr(small, "compare", compare)
+    options = "--netket-python p --sites 4 6 --samples 8 16 --chains 4 --steps 40 --steps-per-call 20 --rounds 3"
+    monkeypatch.setattr("sys.argv", ["small.py", *options.split()])
+    small.main()
+    wanted = [(sites, samples) for sites in (4, 6) for samples in (8, 16)]
+    assert [(way["sites"], way["samples"]) for way in asked] == wanted
+    assert {way["chains"] for way in asked} == {4}
+    cases = json.loads(capsys.readouterr().out)["cases"]
+    assert [(case["sites"], case["samples"], case["steps_per_call"]) for case in cases] == [(*w, 20) for w in wanted]
