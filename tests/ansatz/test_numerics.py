@@ -269,3 +269,26 @@ def test_a_change_that_is_in_no_table_is_followed():
         found = jnp.stack([try_change(layer, after, one, *known)[0] for one in both])
         fresh = precise_log_cosh(layer.angles(apply_change(after, *known))) - precise_log_cosh(layer.angles(after))
         np.testing.assert_allclose(found, np.tile(fresh.sum(axis=1).astype(float), (2, 1)), rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("size", [0.3, 3.0, 9.0])
+def test_where_there_is_no_double_precision(dtype, size):
+    """Blocks of factors are smaller numbers then, and angles that are too large for them are evaluated."""
+    rng = np.random.default_rng(1)
+    with jax.enable_x64(False):
+        assert largest_angle(jnp.dtype(dtype)) < 6
+        kernel, bias = size * rng.normal(size=(4, 11)), rng.normal(size=11)
+        if dtype == "complex64":
+            kernel = kernel + 0.1j * rng.normal(size=kernel.shape)
+        layer = HiddenLayer(jnp.asarray(kernel, dtype), jnp.asarray(bias, dtype), (2,))
+        sigma = jnp.asarray(rng.choice([-1, 1], (5, 4)), jnp.int8)
+        hidden, yes = hidden_spins(layer.angles(sigma)), jnp.ones(5, bool)
+        for site in (0, 2, 0, 3):
+            sites = jnp.full((5, 1), site)
+            found, trial = try_change(layer, sigma, hidden, sites, -sigma[:, site : site + 1])
+            before = complex_log_cosh(np.asarray(sigma) @ np.asarray(layer.kernel, complex) + np.asarray(layer.bias))
+            sigma, hidden = sigma.at[:, site].multiply(-1), commit(layer, hidden, trial, yes)
+            after = complex_log_cosh(np.asarray(sigma) @ np.asarray(layer.kernel, complex) + np.asarray(layer.bias))
+            assert found.dtype == dtype
+            assert_same(found, (after - before).sum(axis=1), 2e-5)
