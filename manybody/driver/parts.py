@@ -43,6 +43,8 @@ def count_from_examples(state: VariationalState, chains: PyTree, operator: Compi
 
 def first_count(state: VariationalState, chains: PyTree, operator: CompiledOperator) -> int:
     """About how many connections a worker's samples have, before there are any."""
+    if operator.never_vanishes:
+        return state.n_local * operator.n_connections
     count = functools.partial(count_from_examples, state)
     layout = (state.sampler.state_spec, REPLICATED)
     run = state.comm.spmd(count, layout, REPLICATED, compiler_options=ONCE)
