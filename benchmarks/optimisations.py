@@ -22,8 +22,8 @@ class Disagreement(RuntimeError):
 
 
 def environment(platform):
-    """Variables of workers on a platform of JAX."""
-    return {"JAX_PLATFORMS": platform, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    """Variables of workers on a platform of JAX; modules of a checkout are kept as bytecode, as installed ones are."""
+    return {"JAX_PLATFORMS": platform, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def compare(ways, draw, bounds, args, phases=()):

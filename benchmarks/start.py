@@ -30,7 +30,15 @@ PROBLEMS = {
 THEIRS = {"tfim": {"on_the_fly": None}, "j1j2": networks.THEIRS["netket_default"][1]}
 """What NetKet's workers are given in addition: its defaults."""
 
-REFERENCES = {"manybody, cached": "manybody", "netket": "manybody", "netket, cached": "manybody, cached"}
+ALONE = "JAX alone"
+"""One operation: what no tool can do without."""
+
+REFERENCES = {
+    "manybody": ["netket"],
+    "manybody, cached": ["netket", "netket, cached"],
+    "netket, cached": ["netket"],
+    ALONE: ["netket"],
+}
 """What times are compared with."""
 
 CACHE = {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
@@ -71,7 +79,7 @@ def compare_imports(args):
             marks = worker.started["result"]["marks_s"]
         return {"import": marks["import"] - marks["interpreter"]}
 
-    return report_of(harness.in_turn(turn, IMPORTS, args.rounds), "import", {"manybody": "jax, flax, optax"})
+    return report_of(harness.in_turn(turn, IMPORTS, args.rounds), "import", {"manybody": ["jax, flax, optax"]})
 
 
 def compare_steps(name, args):
@@ -79,8 +87,7 @@ def compare_steps(name, args):
     with tempfile.TemporaryDirectory() as cache:
         ways = steps_of(name, cache, args)
         turns = harness.in_turn(lambda way: first_step(name, args.platform, *way), ways, args.rounds)
-    references = {way: reference for way, reference in REFERENCES.items() if way in turns}
-    return PROBLEMS[name] | report_of(turns, "first step", references)
+    return PROBLEMS[name] | report_of(turns, "first step", REFERENCES)
 
 
 def steps_of(name, cache, args):
@@ -89,6 +96,7 @@ def steps_of(name, cache, args):
     warm = CACHE | {"JAX_COMPILATION_CACHE_DIR": cache}
     ours = args.python, f"manybody_{name}.py", PROBLEMS[name]
     ways = {optimisations.OURS: (*ours, cold), "manybody, cached": (*ours, warm)}
+    ways[ALONE] = args.python, "jax_alone.py", {}, cold
     if args.netket_python:
         theirs = args.netket_python, f"netket_{name}.py", PROBLEMS[name] | THEIRS[name]
         warm = CACHE | {"JAX_COMPILATION_CACHE_DIR": f"{cache}/netket"}
@@ -110,14 +118,18 @@ def report_of(turns, what, references):
     Args:
         turns: name -> results, one per round: numbers by name.
         what: the name of a time.
-        references: name -> that of what it is compared with, in the same round and by the shortest times.
+        references: name -> those of what it is compared with if they are there, in the same round and by the shortest
+            times.
     """
     tools = {
         name: {key: statistics.median(result[key] for result in results) for key in results[0]}
         | {"times_s": [result[what] for result in results]}
         for name, results in turns.items()
     }
-    for name, reference in references.items():
+    pairs = ((name, other) for name, others in references.items() for other in others)
+    for name, reference in pairs:
+        if not {name, reference} <= set(tools):
+            continue
         times, others = tools[name]["times_s"], tools[reference]["times_s"]
         ratios = [time / other for time, other in zip(times, others, strict=True)]
         tools[name][f"times {reference}"] = {
