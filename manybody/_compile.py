@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -33,4 +34,6 @@ def give_back() -> None:
 @functools.cache
 def _trim() -> Callable[[int], int] | None:
     """The function of the C library for it, if it has one (that of GNU has)."""
+    if os.name != "posix":  # elsewhere a process is no library
+        return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)

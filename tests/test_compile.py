@@ -45,5 +45,7 @@ def test_free_memory_is_given_back():
 
 
 def test_where_the_library_cannot(monkeypatch):
+    monkeypatch.setattr(_compile.os, "name", "nt")
+    assert _compile._trim.__wrapped__() is None
     monkeypatch.setattr(_compile, "_trim", lambda: None)
     _compile.give_back()
