@@ -13,7 +13,7 @@ import numpy as np
 from manybody._struct import dataclass, static
 from manybody._types import Array, Int
 from manybody.hilbert import DiscreteSpace
-from manybody.hilbert.local import values_at
+from manybody.hilbert.local import levels_at, values_at
 from manybody.operator.bits import WORD, BitTerms, unpack_sites
 from manybody.operator.compiled import CompiledOperator
 from manybody.operator.layers import in_layers, n_couplings, pad_sites, scaled, sum_layers
@@ -83,8 +83,7 @@ class BitOperator(CompiledOperator):
 
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         sites = self.sites[conn]
-        levels = jnp.asarray(self.space.to_levels(sigma))
-        old = jnp.take_along_axis(levels, sites, axis=-1)
+        old = levels_at(self.space, sigma, sites)
         return sites, values_at(self.space, sites, jnp.where(self.flips[conn], 1 - old, old))
 
     def changes(self, sigma: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ import numpy as np
 from manybody._struct import dataclass, static
 from manybody._types import Array, Int
 from manybody.hilbert import DiscreteSpace
-from manybody.hilbert.local import values_at
+from manybody.hilbert.local import levels_at, values_at
 from manybody.operator.bits import pack_sites
 from manybody.operator.compiled import CompiledOperator
 from manybody.operator.compiled_bits import is_odd, pack
@@ -76,7 +76,7 @@ class TableOperator(CompiledOperator):
 
     def change(self, sigma: Array, conn: Array) -> tuple[Array, Array]:
         sites = self.sites[conn]
-        old = jnp.take_along_axis(jnp.asarray(self.space.to_levels(sigma)), sites, axis=-1)
+        old = levels_at(self.space, sigma, sites)
         new = (old + self.shifts[conn]) % self.dimensions[sites]
         return sites, values_at(self.space, sites, new)
 
