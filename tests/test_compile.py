@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is compiled ahead is not compiled again, and leaves no memory behind."""
-
-from pathlib import Path
+"""What is compiled ahead is not compiled again, and is compiled for long registers."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from manybody import _compile
+from manybody import VariationalState, _compile
+from manybody.ansatz import MeanField
+from manybody.driver import TDVP, VMC
+from manybody.hamiltonian import ising
+from manybody.hilbert import Spin
+from manybody.lattice import chain
+from manybody.ode import Integrator
+from manybody.sampler import Exact
 
-STATUS = Path("/proc/self/status")
+SPACE = Spin(3)
+HAMILTONIAN = ising(SPACE, chain(3), J=1.0, h=1.0)
+STATE = VariationalState(MeanField(param_dtype=complex), Exact(SPACE), seed=1)
 
 
 def test_ahead():
@@ -27,25 +35,28 @@ def test_ahead():
     assert n_traces == 1
 
 
-def resident():
-    """Megabytes of this process that are in memory."""
-    row = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmRSS:"))
-    return int(row.split()[1]) / 1024
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="is about processors")
+def test_long_registers(monkeypatch):
+    """The compiler knows the option and gets the same numbers; what the environment says counts."""
+    x = jnp.linspace(-1.0, 1.0, 1000)
+    options = _compile.often()
+    assert options == {"xla_cpu_prefer_vector_width": 512}
+    np.testing.assert_allclose(jax.jit(jnp.exp, compiler_options=options)(x), np.exp(np.asarray(x)), rtol=1e-14)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=128")
+    assert _compile.often() == {}
 
 
-@pytest.mark.skipif(_compile._trim() is None or not STATUS.exists(), reason="needs the C library of GNU, and Linux")
-def test_free_memory_is_given_back():
-    """Of many small arrays every hundredth stays, so that none of the memory lies at the end."""
-    arrays = [np.ones(1000) for _ in range(20_000)]
-    left, full = arrays[::100], resident()
-    del arrays
-    _compile.give_back()
-    assert resident() < full - 100
-    assert np.all(left[-1] == 1)
+def descent():
+    return VMC(HAMILTONIAN, STATE, optimizer=optax.sgd(0.1)).advance
 
 
-def test_where_the_library_cannot(monkeypatch):
-    monkeypatch.setattr(_compile.os, "name", "nt")
-    assert _compile._trim.__wrapped__() is None
-    monkeypatch.setattr(_compile, "_trim", lambda: None)
-    _compile.give_back()
+def motion():
+    driver = TDVP(HAMILTONIAN, STATE, integrator=Integrator("heun", dt=0.1))
+    return lambda: driver.run([0.1], progress=False)
+
+
+@pytest.mark.parametrize(("module", "run"), [("descent", descent), ("motion", motion)])
+def test_programs_of_drivers_have_these_options(module, run, monkeypatch):
+    monkeypatch.setattr(f"manybody.driver.{module}.often", lambda: {"xla_no_such_option": 1})
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+        run()()

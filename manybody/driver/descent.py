@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from manybody._compile import ahead
+from manybody._compile import ahead, often
 from manybody._precision import foreign_code
 from manybody._struct import dataclass, layout
 from manybody._types import Array, Bool, Int, PyTree
@@ -175,7 +175,8 @@ class Descent(Driver[S]):
             return made(*arguments)
 
         number = (REPLICATED,) * several  # how many are wanted, and how many were made
-        program = self.comm.spmd(step, (*layout, *number), (layout[0], REPLICATED, *number))
+        layouts = (*layout, *number), (layout[0], REPLICATED, *number)
+        program = self.comm.spmd(step, *layouts, compiler_options=often())
         self._compiled[most] = ahead(program, self._progress, self._operator, *(np.int32(most),) * several)
         return self._compiled[most]
 

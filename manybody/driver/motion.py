@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from manybody._compile import ahead, often
 from manybody._types import Array, Float, Inexact, PyTree
 from manybody.driver.base import all_finite
 from manybody.driver.parts import first_count, tangent_map
@@ -98,16 +99,17 @@ class Motion:
     def __call__(self, t: float, y: PyTree, memory: PyTree) -> Slope:
         """The velocity at parameters y, from samples of chains that go on from `memory`."""
         operator = self._operator(t)
+        arguments = y, self.state.constants, memory, operator
         run = self._run or self._fit(
-            self.n_buffer or self._buffer_for(first_count(self.state, memory, operator), operator)
+            self.n_buffer or self._buffer_for(first_count(self.state, memory, operator), operator), arguments
         )
         while True:
-            velocity, chains, samples, info = run(y, self.state.constants, memory, operator)
+            velocity, chains, samples, info = run(*arguments)
             info = jax.device_get(info)
             n_connections = int(info["n_connections"])
             if n_connections <= self.n_buffer:
                 break
-            run = self._fit(self._buffer_for(n_connections, operator))
+            run = self._fit(self._buffer_for(n_connections, operator), arguments)
         self.n_evaluations += 1
         if not bool(info.pop("finite")) or int(info.get("sr_code", 0)) != 0:
             raise NotFinite(
@@ -140,8 +142,8 @@ class Motion:
     def _buffer_for(self, n_rows: int, operator: CompiledOperator) -> int:
         return buffer_size(n_rows, self.state.n_local, operator.n_connections)
 
-    def _fit(self, n_buffer: int) -> Callable:
-        """The function that finds velocities, with a buffer of this size."""
+    def _fit(self, n_buffer: int, arguments: tuple) -> Callable:
+        """The function that finds velocities, with a buffer of this size, compiled for its arguments."""
         self.n_buffer = n_buffer
         state, comm = self.state, self.state.comm
 
@@ -164,7 +166,8 @@ class Motion:
 
         chains = state.sampler.state_spec
         out = (REPLICATED, chains, samples_spec(state.sampler.kind), REPLICATED)
-        self._run = comm.spmd(run, (REPLICATED, REPLICATED, chains, REPLICATED), out)
+        layout = (REPLICATED, REPLICATED, chains, REPLICATED)
+        self._run = ahead(comm.spmd(run, layout, out, compiler_options=often()), *arguments)
         return self._run
 
     def _pull(self, values: Inexact[Array, "samples"]) -> Inexact[Array, "samples"]:

@@ -19,11 +19,11 @@ import jax
 import numpy as np
 
 from manybody import _checks
-from manybody._compile import ONCE
+from manybody._compile import ONCE, Options
 from manybody.parallel.comm import Comm
 from manybody.parallel.mesh import MeshComm
 
-_OPEN: dict[str, str | int | bool] = {**ONCE, "xla_cpu_experimental_ynn_fusion_type": ""}
+_OPEN: Options = {**ONCE, "xla_cpu_experimental_ynn_fusion_type": ""}
 """Compiler options for processors: the library that evaluates whole layers there takes memory that no plan shows."""
 
 _CURE = "Give it, in bytes for each worker, or a number as `chunk_size`."

@@ -19,7 +19,7 @@ from jax.extend.core import Literal
 from manybody._precision import widen
 from manybody._types import Array
 from manybody.estimator.derivatives import cotangents
-from manybody.parallel.chunk import map_rows
+from manybody.parallel.chunk import map_each
 from manybody.sr.tangent import TangentMap
 
 Path = tuple[str, ...]
@@ -192,7 +192,7 @@ def derivatives(
         slopes = {path: d.reshape(n_parts, -1, d.shape[-1]) for path, d in slopes.items()}
         return inputs, slopes, [_real_columns(x) for x in own]
 
-    inputs, slopes, own = map_rows(jax.vmap(one), tangent.samples.flat_sigma, tangent.chunk_size)
+    inputs, slopes, own = map_each(one, tangent.samples.flat_sigma, tangent.chunk_size)
     return jax.tree.map(widen, inputs), jax.tree.map(widen, slopes), own
 
 

@@ -29,7 +29,7 @@ from manybody.estimator import weighted_gradient
 from manybody.estimator.derivatives import jacobian_rows
 from manybody.estimator.expect import LogPsi
 from manybody.parallel import Comm
-from manybody.parallel.chunk import map_rows
+from manybody.parallel.chunk import map_each, map_rows
 from manybody.sampler import Samples
 from manybody.sr.holomorphic import is_holomorphic
 
@@ -173,10 +173,10 @@ class TangentMap(Tangent):
     def jacobian(self) -> Float[Array, "samples parts params"]:
         params = self.comm.pvary(self.params)
 
-        def some(sigma: Array) -> Array:
-            return jacobian_rows(self.log_psi, params, sigma, self.n_parts)
+        def one(sigma: Array) -> Array:
+            return jacobian_rows(self.log_psi, params, sigma[None], self.n_parts)[0]
 
-        return self.center(map_rows(some, self.samples.flat_sigma, self.chunk_size))
+        return self.center(map_each(one, self.samples.flat_sigma, self.chunk_size))
 
     @functools.cached_property
     def is_holomorphic(self) -> bool:
@@ -190,7 +190,7 @@ class TangentMap(Tangent):
             gradient = jax.grad(lambda p: self.log_psi(p, sigma[None])[0], holomorphic=True)(params)
             return jnp.concatenate([widen(g).ravel() for g in jax.tree.leaves(gradient)])
 
-        return self.center(map_rows(jax.vmap(one), self.samples.flat_sigma, self.chunk_size))
+        return self.center(map_each(one, self.samples.flat_sigma, self.chunk_size))
 
     @property
     def example(self) -> TangentMap:
