@@ -66,7 +66,7 @@ class Exchange(TwoStage):
         new = jnp.stack([level, total - level])
         possible = n_active > 0
         new = jnp.where(possible, new, old)
-        n_active_after = jnp.sum(_ways(levels.at[sites].set(new), pairs, space) > 0)
+        n_active_after = jnp.sum(_ways(levels.at[sites].set(new), pairs, space) > 0, dtype=jnp.int32)
         log_q = jnp.log(jnp.maximum(n_active, 1).astype(float)) - jnp.log(jnp.maximum(n_active_after, 1).astype(float))
         return sites, values_at(space, sites, new), log_q
 
