@@ -15,17 +15,21 @@ Options = dict[str, str | int | bool]
 ONCE: Options = {"xla_backend_optimization_level": 0}
 """Compiler options for programs that run once: slower code in half the time."""
 
-_WIDTH = "xla_cpu_prefer_vector_width"
+_OFTEN: Options = {
+    "xla_cpu_prefer_vector_width": 512,
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+}
 
 
 def often() -> Options:
     """Compiler options for programs that run often.
 
-    Loops are written for the longest registers that a processor has, while XLA stops at 256 bits, for processors whose
-    clock slowed down at 512. What is said in `XLA_FLAGS` counts.
+    On processors loops use the longest registers that there are; XLA stops at 256 bits, for processors that slow
+    down at 512. And the library that XLA has for products of matrices gets only these: by default it takes what
+    surrounds them as well, with functions and sums slower than those of the compiler. What `XLA_FLAGS` says counts.
     """
-    is_open = jax.default_backend() == "cpu" and _WIDTH not in os.environ.get("XLA_FLAGS", "")
-    return {_WIDTH: 512} if is_open else {}
+    said = os.environ.get("XLA_FLAGS", "")
+    return {name: x for name, x in _OFTEN.items() if name not in said} if jax.default_backend() == "cpu" else {}
 
 
 def ahead(program: Any, *arguments: Any) -> Any:

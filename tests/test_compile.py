@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is compiled ahead is not compiled again, and is compiled for long registers."""
+"""What is compiled ahead is not compiled again, and is compiled with options of its own."""
 
 import jax
 import jax.numpy as jnp
@@ -36,14 +36,16 @@ def test_ahead():
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="is about processors")
-def test_long_registers(monkeypatch):
-    """The compiler knows the option and gets the same numbers; what the environment says counts."""
+def test_options(monkeypatch):
+    """The compiler knows them, and gets the same numbers; what the environment says counts."""
     x = jnp.linspace(-1.0, 1.0, 1000)
-    options = _compile.often()
-    assert options == {"xla_cpu_prefer_vector_width": 512}
-    np.testing.assert_allclose(jax.jit(jnp.exp, compiler_options=options)(x), np.exp(np.asarray(x)), rtol=1e-14)
-    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=128")
-    assert _compile.often() == {}
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    every = _compile.often()
+    assert set(every) == {"xla_cpu_prefer_vector_width", "xla_cpu_experimental_ynn_fusion_type"}
+    np.testing.assert_allclose(jax.jit(jnp.exp, compiler_options=every)(x), np.exp(np.asarray(x)), rtol=1e-14)
+    for name in every:
+        monkeypatch.setenv("XLA_FLAGS", f"--{name}=128")
+        assert set(_compile.often()) == set(every) - {name}
 
 
 def descent():
