@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from manybody import _checks, parallel, transfer
-from manybody._compile import ONCE
+from manybody._compile import ONCE, often
 from manybody._precision import count_real
 from manybody._types import Array, Inexact, Int8, PRNGKey, PyTree
 from manybody.estimator import (
@@ -514,7 +514,8 @@ def _local(comm: Comm, network: Network, kind: str, n_buffer: int, chunk_size: i
         amplitude = network.bind(params, constants)
         return tuple(local_values(comm, amplitude, operator, samples.flat_sigma, n_buffer, chunk_size))
 
-    return comm.spmd(run, (REPLICATED, REPLICATED, REPLICATED, samples_spec(kind)), (SHARD, REPLICATED))
+    specs = (REPLICATED, REPLICATED, REPLICATED, samples_spec(kind))
+    return comm.spmd(run, specs, (SHARD, REPLICATED), compiler_options=often())
 
 
 @functools.lru_cache(maxsize=64)
@@ -545,7 +546,7 @@ def _expectation(
         return estimate, gradient
 
     specs = (REPLICATED, REPLICATED, REPLICATED, samples_spec(kind))
-    return comm.spmd(run, specs, REPLICATED)
+    return comm.spmd(run, specs, REPLICATED, compiler_options=often())
 
 
 @functools.lru_cache(maxsize=64)
@@ -557,4 +558,4 @@ def _terms(comm: Comm, network: Network, kind: str, n_buffer: int, chunk_size: i
         return expect_terms(comm, values, samples, hermitian=hermitian, function=function)
 
     specs = (REPLICATED, REPLICATED, REPLICATED, samples_spec(kind), REPLICATED)
-    return comm.spmd(run, specs, REPLICATED)
+    return comm.spmd(run, specs, REPLICATED, compiler_options=often())
