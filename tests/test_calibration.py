@@ -61,14 +61,14 @@ def ar1(n_chains: int, n_draws: int, rho: float, seed: int = 0) -> np.ndarray:
         (1024, 1, 0.0),
         (1024, 4, 0.9),  # chains shorter than tau = 19
         (64, 8, 0.9),
-        (32, 50, 0.5),
-        (16, 64, 0.8),
+        pytest.param(32, 50, 0.5, marks=pytest.mark.slow),
+        pytest.param(16, 64, 0.8, marks=pytest.mark.slow),
         (16, 8, 0.9),
         (16, 64, 0.0),
         (16, 64, -0.4),  # anticorrelated
-        (4, 2000, 0.9),
+        pytest.param(4, 2000, 0.9, marks=pytest.mark.slow),
         (2, 1000, 0.0),
-        (1, 4000, 0.8),
+        pytest.param(1, 4000, 0.8, marks=pytest.mark.slow),
     ],
 )
 def test_autoregressive_chains(n_chains, n_draws, rho):

@@ -58,7 +58,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-@pytest.mark.parametrize("chunk_size", [4, 32, 256])
+@pytest.mark.parametrize("chunk_size", [4, 32, pytest.param(256, marks=pytest.mark.slow)])
 def test_what_fits_is_what_activations_say(name, chunk_size):
     """Half of the memory has room for sqrt(2) times this chunk, by the count above."""
     network, each = KNOWN[name]
@@ -170,7 +170,9 @@ def test_a_step_stays_within_the_limit():
     assert 64 <= chunks.pop() < 2048
 
 
-@pytest.mark.parametrize("ansatz", [RBM(param_dtype=complex), RBM()], ids=["complex", "real"])
+@pytest.mark.parametrize(
+    "ansatz", [pytest.param(RBM(param_dtype=complex), marks=pytest.mark.slow), RBM()], ids=["complex", "real"]
+)
 def test_it_changes_nothing(ansatz):
     """Energy, force and a step, with an incremental network."""
     assert has_methods(ansatz, INCREMENTAL)

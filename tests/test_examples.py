@@ -30,6 +30,7 @@ def test_first_ground_state(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_excited_states(tmp_path: Path) -> None:
     out = run(EXAMPLES[1], tmp_path)
     levels = re.findall(r"energy (-[\d.]+)   exact (-[\d.]+)", out)

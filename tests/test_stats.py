@@ -247,7 +247,7 @@ def test_layout_changes_only_rounding(kind, shape, is_complex):
             )
 
 
-@pytest.mark.parametrize("shape", [(40, 3), (8, 20)])
+@pytest.mark.parametrize("shape", [(40, 3), pytest.param((8, 20), marks=pytest.mark.slow)])
 def test_vmap_over_seeds(shape):
     x = np.stack([ar1(*shape, 0.5, seed) for seed in range(5)])
     w = jnp.full(shape, 1 / (shape[0] * shape[1]))

@@ -22,6 +22,7 @@ from manybody.lattice import Lattice, chain, kagome, square, triangular
 from manybody.sampler import Exact, Exchange, Hop, LocalFlip, Metropolis, Surrogate
 from manybody.sr import SR
 from manybody.symmetry import Action, Sector
+from tests.cases import some_slow
 
 
 class Bonds(nn.Module):
@@ -120,7 +121,7 @@ def test_spaces_without_a_like(space):
     ("narrow", "wide"),
     [
         (ansatz.RBM(alpha=1), ansatz.RBM(alpha=3)),
-        (ansatz.MLP(hidden=(4, 3)), ansatz.MLP(hidden=(7, 5))),
+        pytest.param(ansatz.MLP(hidden=(4, 3)), ansatz.MLP(hidden=(7, 5)), marks=pytest.mark.slow),
         (Product((ansatz.Jastrow(), ansatz.MLP(hidden=(4,)))), Product((ansatz.Jastrow(), ansatz.MLP(hidden=(6,))))),
     ],
 )
@@ -213,7 +214,9 @@ def test_moves_of_particles():
     [
         lambda lattice: ansatz.ResNet(lattice, features=3, output="real"),
         lambda lattice: ansatz.GraphNetwork(lattice, features=3, output="real"),
-        lambda lattice: ansatz.ViT(lattice, patch=1, d_model=4, heads=2, output="real"),
+        pytest.param(
+            lambda lattice: ansatz.ViT(lattice, patch=1, d_model=4, heads=2, output="real"), marks=pytest.mark.slow
+        ),
     ],
     ids=["resnet", "graph-network", "vit"],
 )
@@ -271,20 +274,20 @@ SMALL_GROUPS = {
     "parity": lambda: of_group(square(4).space_group(), (2, 2), square(4), parity=-1),
     "kagome": lambda: of_group(kagome(3).space_group(), (2, 2), kagome(3)),
 }
-each = pytest.mark.parametrize("make", SMALL_GROUPS.values(), ids=SMALL_GROUPS)
+some = pytest.mark.parametrize("make", some_slow(SMALL_GROUPS, ["square", "translations", "star", "two dimensions"]))
 
 
 def doubled(lattice):
     return type(lattice)(lattice.basis, 2 * np.array(lattice.extent), lattice.offsets, bond_kinds=lattice.bond_kinds)
 
 
-@each
+@some
 def test_to_the_same_lattice(make):
     small = make()
     assert_same(small.transfer(small.network.module.lattice, noise=1.0), small)  # nothing is new
 
 
-@each
+@some
 def test_what_is_repeated_has_the_same_amplitude(make):
     """Weights half-way round the torus are shared out, so that all of them see the same as before."""
     small = make()
@@ -296,7 +299,7 @@ def test_what_is_repeated_has_the_same_amplitude(make):
     np.testing.assert_allclose(np.exp(repeated), np.exp(expected), rtol=1e-11)
 
 
-@each
+@some
 def test_symmetries_are_kept(make):
     """The projection of psi onto its sector is psi; in one dimension each element multiplies it by its character."""
     small = make()
@@ -363,7 +366,7 @@ def test_what_is_half_way_round_is_shared_out():
 def test_components_of_fermions():
     """Sites of the second component come after those of the first."""
     space = Fermion(4, n_per_component=(2, 1), n_components=2)
-    small = state(ansatz.GCNN(chain(4).space_group(), (2, 2), space), space)
+    small = state(ansatz.GCNN(chain(4).space_group(), (2,), space), space)
     large = small.transfer(chain(8))
     assert large.space == large.network.module.space == Fermion(8, n_per_component=(4, 2), n_components=2)
     old, new = (one.params["kernel_0"] for one in (small, large))

@@ -16,6 +16,7 @@ from manybody.ansatz.autoregressive.grid import Box, sources, tap_table, tiles
 from manybody.ansatz.autoregressive.masks import limits, open_levels
 from manybody.hilbert import Constrained, Fock, Product, Qubit, Spin
 from manybody.lattice import chain, cubic, honeycomb, rectangle, square
+from tests.cases import some_slow
 
 SPACE = Spin(6)
 LEVELS = np.random.default_rng(0).integers(2, size=(5, 6))
@@ -299,7 +300,7 @@ OPEN = {
 }
 
 
-@pytest.mark.parametrize(("space", "options"), OPEN.values(), ids=OPEN)
+@pytest.mark.parametrize(("space", "options"), some_slow(OPEN, ["row", "no-hidden-layer", "reordered"]))
 def test_one_changed_site_by_differences(space, options):
     """To 1e-12 what full evaluations give, for every site, at the ends as well, and a value that stays."""
     ansatz = ARConv(space, **options)
@@ -335,7 +336,7 @@ def test_when_differences_are_not_taken(space, options, n_changed):
 # --- sizes and types -------------------------------------------------------------------------------------------------
 
 LARGE = [
-    ARDense(Spin(400, total_sz=0), (2,)),
+    pytest.param(ARDense(Spin(400, total_sz=0), (2,)), marks=pytest.mark.slow),
     ARConv(Spin(400), (4, 4), lattice=square(20)),
     ARRNN(Spin(400), 4, lattice=square(20)),
     ARTransformer(Spin(400, total_sz=3), 1, 4, 2),

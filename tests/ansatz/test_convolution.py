@@ -89,7 +89,7 @@ def test_costs():
 
 @pytest.mark.parametrize("forms", list(itertools.product((WAVES, WINDOWS), repeat=2)))
 @pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
-@pytest.mark.parametrize("n_batch", [1, 3])
+@pytest.mark.parametrize("n_batch", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_derivatives(forms, is_complex, n_batch):
     """Of both arguments, in both modes, of each configuration, and the second ones mixed: as those by waves."""
     lattice = Lattice(np.eye(2), [[3, 1], [-1, 3]])

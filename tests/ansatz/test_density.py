@@ -15,6 +15,7 @@ import pytest
 from manybody.ansatz import MLP, RBM, DensityRBM, PurifiedDensity, summary
 from manybody.hilbert import Doubled, Fock, Spin
 from manybody.lattice import chain
+from tests.cases import some_slow
 
 SPINS, BOSONS = Doubled(Spin(4)), Doubled(Fock(2, n_max=3))
 SHIFTS = np.array([[(i + j) % 4 for i in range(4)] for j in range(4)])
@@ -71,7 +72,7 @@ def is_density(rho):
     )
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some_slow({name: name for name in CASES}, ["rbm", "deep-positions"]))
 def test_hermitian_positive_and_mixed(name):
     """To 1e-12; the rank is more than one, and off the diagonal rho is complex."""
     for rho in matrices(*CASES[name]):

@@ -21,6 +21,7 @@ from manybody.sampler import Exact
 from manybody.sr import SR
 from manybody.symmetry import Action, FiniteGroup, Permutation, PermutationGroup, Sector, TableGroup, direct_product
 from tests.ansatz.sectors import amplitudes, assert_in_sector, projector, random_parameters
+from tests.cases import some_slow
 
 RING = chain(6).space_group()
 SPIN = Spin(6)
@@ -132,7 +133,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("sector", "space", "options"), CASES.values(), ids=CASES)
+SLOW = ("ring-2d", "inversion-of-qubits", "skewed", "permutations", "bosons", "electrons")
+
+
+@pytest.mark.parametrize(("sector", "space", "options"), some_slow(CASES, SLOW))
 def test_every_element_and_both_modes(sector, space, options):
     psi = {}
     for mode in ("fft", "matrix"):
@@ -245,6 +249,7 @@ def test_modes_are_what_they_say():
 # --- with the rest ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_vmc_finds_the_lowest_state_of_a_sector():
     """Of momentum 0, where the ground state is not."""
     space, lattice = Spin(6, total_sz=0), chain(6)

@@ -88,7 +88,10 @@ def test_gelu():
     np.testing.assert_allclose(slope, [0, 0.5, 1], atol=1e-12)
 
 
-@pytest.mark.parametrize(("output", "spread"), [("real", 4), ("phase", 4), ("signed", 4), ("log_cosh", 2 * 50)])
+@pytest.mark.parametrize(
+    ("output", "spread"),
+    [("real", 4), ("phase", 4), pytest.param("signed", 4, marks=pytest.mark.slow), ("log_cosh", 2 * 50)],
+)
 def test_weights_are_small_where_there_are_many_places_and_terms(output, spread):
     head = Head(output, jnp.float64, nn.initializers.constant(3.0), nn.initializers.constant(0.25))
     params = head.init(jax.random.key(0), jnp.zeros((2, 50)), 7)["params"]

@@ -19,6 +19,7 @@ from manybody.ansatz._heads import Head
 from manybody.ansatz._narrow import narrowed
 from manybody.lattice import square
 from manybody.symmetry import Sector
+from tests.cases import some_slow
 
 HALVES = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
 """The largest relative error of a factor."""
@@ -57,8 +58,8 @@ FORMS: dict[str, Callable[[Array, Array], Array]] = {
 FORMS["rule"].defjvps(lambda da, _, a, b: da @ b, lambda db, _, a, b: 3 * (a @ db))
 
 
-@pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("form", FORMS)
 def test_factors_are_rounded_and_sums_are_not(form: str, kind: str, dtype: str) -> None:
     """Wherever the product is; operation by operation, and jitted, where compilers might leave a rounding out."""
@@ -97,7 +98,14 @@ def test_other_products_stay() -> None:
         assert np.any(narrowed(jnp.matmul, jnp.dtype("bfloat16"))(a, b) != a @ b)
 
 
-@pytest.mark.parametrize("form", [name for name in FORMS if name not in ("while", "rule")])
+@pytest.mark.parametrize(
+    "form",
+    [
+        name if name not in ("convolution", "checkpoint") else pytest.param(name, marks=pytest.mark.slow)
+        for name in FORMS
+        if name not in ("while", "rule")
+    ],
+)
 def test_derivatives_are_those_of_exact_products(form: str) -> None:
     a, b, cotangent = factors(5, (5, 40), (40, 3), (5, 3))
     _, pullback = jax.vjp(narrowed(FORMS[form], jnp.dtype("bfloat16")), a, b)
@@ -152,8 +160,20 @@ NETS: dict[str, Callable[[str], nn.Module]] = {
 """With products in plain code, loops and functions that are evaluated again."""
 
 
-@pytest.mark.parametrize("products", HALVES)
-@pytest.mark.parametrize("name", NETS)
+# One type for each of few networks; `tests/contract` has more of them.
+SLOW_NETS = {
+    "bfloat16": ("rbm", "rbm-complex", "graph-network", "gcnn", "mps", "ar-rnn", "symmetrised", "vit"),
+    "float16": ("rbm", "mlp", "resnet", "vit", "graph-network", "gcnn", "mps", "symmetrised"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "products"),
+    some_slow(
+        {f"{name}-{products}": (name, products) for name in NETS for products in HALVES},
+        [f"{name}-{products}" for products, names in SLOW_NETS.items() for name in names],
+    ),
+)
 def test_log_psi_is_exact_to_the_rounding_of_factors(name: str, products: str) -> None:
     """Off by a fraction of the rounding, in units of the spread of log psi: neither exact nor rounded when added up."""
     sigma = SPACE.random_state(jax.random.key(0), 64)
@@ -168,14 +188,16 @@ def test_log_psi_is_exact_to_the_rounding_of_factors(name: str, products: str) -
     spread = np.std(gap - gap.mean())
     assert 0.02 * HALVES[products] < spread / np.std(np.asarray(expected)) < 6 * HALVES[products]
     # The same function for any batch, but for factors that lie in the middle between two numbers of the type.
-    alone = np.array([jax.jit(mixed.apply)({"params": {"ansatz": variables["params"]}}, s) for s in sigma[:8]])
+    one = jax.jit(mixed.apply)
+    alone = np.array([one({"params": {"ansatz": variables["params"]}}, s) for s in sigma[:8]])
     assert np.median(np.abs(alone - found[:8])) < 0.1 * spread
 
 
 def test_parameters_are_those_of_the_ansatz() -> None:
     sigma = SPACE.random_state(jax.random.key(0), 3)
     ansatz = ResNet(LATTICE, 4, 1, param_dtype="float32")
-    own, mixed = (a.init(jax.random.key(1), sigma)["params"] for a in (ansatz, MixedPrecision(ansatz)))
+    both = (ansatz, MixedPrecision(ansatz))
+    own, mixed = (jax.eval_shape(a.init, jax.random.key(1), sigma)["params"] for a in both)
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), own)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), mixed) == {"ansatz": shapes}
 
@@ -203,6 +225,7 @@ class DeepSum(nn.Module):
         return Head("real", "float32", nn.initializers.lecun_normal(), nn.initializers.zeros)(x, 1)
 
 
+@pytest.mark.slow
 def test_energy_is_that_of_the_state_and_close_to_double_precision() -> None:
     """By the sum over all states, after some steps: the mean of local energies is <psi|H|psi> of the rounded psi.
 

@@ -16,6 +16,7 @@ from manybody.hilbert import Constrained, Fock, Qubit, Spin
 from manybody.hilbert import Product as ProductSpace
 from manybody.sampler import Direct, MultiFlip
 from manybody.testing import check_ansatz
+from tests.cases import some_slow
 
 MIXED = ProductSpace(Spin(2), Fock(2, n_max=2), Qubit(1))
 SPIN = Spin(6)
@@ -30,7 +31,9 @@ STATES = {
 }
 """Space, bonds to the right of each site, whether there is one around, and the type."""
 
-states = pytest.mark.parametrize("name", STATES)
+states = pytest.mark.parametrize(
+    "name", some_slow({name: name for name in STATES}, ("open", "open-complex", "ring", "ring-mixed"))
+)
 
 
 @functools.cache
@@ -79,7 +82,12 @@ def test_amplitudes_and_norm_are_those_of_the_tensors(name):
 
 
 @pytest.mark.parametrize(
-    ("space", "periodic", "dtype"), [(SPIN, False, float), (MIXED, False, complex), (MIXED, True, float)]
+    ("space", "periodic", "dtype"),
+    [
+        pytest.param(SPIN, False, float, marks=pytest.mark.slow),
+        pytest.param(MIXED, False, complex, marks=pytest.mark.slow),
+        (MIXED, True, float),
+    ],
 )
 def test_new_states_are_those_of_their_tensors(space, periodic, dtype):
     mps = MPS(space, 4, periodic, param_dtype=dtype)
@@ -90,8 +98,8 @@ def test_new_states_are_those_of_their_tensors(space, periodic, dtype):
 
 def test_bonds_are_no_larger_than_they_need_to_be():
     mps = MPS(MIXED, 7)
-    variables = mps.init(jax.random.key(0), MIXED.all_states())
-    shapes = [tensor.shape for tensor in mps.apply(variables, method="tensors")]
+    variables = jax.eval_shape(mps.init, jax.random.key(0), MIXED.all_states())
+    shapes = [tensor.shape for tensor in jax.eval_shape(lambda v: mps.apply(v, method="tensors"), variables)]
     assert shapes == [(1, 2, 2), (2, 2, 4), (4, 3, 6), (6, 3, 2), (2, 2, 1)]
     n_numbers = sum(np.prod(shape) for shape in shapes)
     assert sum(x.size for x in jax.tree.leaves(variables)) == n_numbers
@@ -103,11 +111,11 @@ def test_one_tensor_for_all_sites():
     shifted = jnp.roll(sigma, 3, axis=1)
     for invariant in (True, False):
         mps = MPS(space, 4, periodic=True, translation_invariant=invariant, param_dtype=complex)
-        variables = mps.init(jax.random.key(3), sigma)
+        variables = jax.jit(mps.init)(jax.random.key(3), sigma)
         gap = np.abs(psi(mps, variables, shifted) / psi(mps, variables, sigma) - 1)
         assert (np.max(gap) < 1e-12) == invariant
     mps = MPS(SPIN, 4, periodic=True, translation_invariant=True)
-    variables = mps.init(jax.random.key(3), SPIN.all_states())
+    variables = jax.jit(mps.init)(jax.random.key(3), SPIN.all_states())
     assert [x.shape for x in jax.tree.leaves(variables)] == [(1, 4, 2, 4)]
     expected = contracted([variables["params"]["tensors_4x2x4"][0]] * 6)
     np.testing.assert_allclose(psi(mps, variables, SPIN.all_states()), expected, atol=1e-12)
@@ -256,7 +264,7 @@ def test_conditionals_multiply_to_the_probability(name):
 
 def test_levels_that_cannot_occur():
     mps, variables = ghz(3)
-    step = functools.partial(mps.apply, variables, method="draw_step")
+    step = functools.partial(compiled(mps, "draw_step"), variables)
     cache = mps.apply(variables, 2, method="init_draw")
     _, cache = step(cache, jnp.int32(0), jnp.zeros(2, jnp.int32))
     log_p, cache = step(cache, jnp.int32(1), jnp.array([0, 1]))
@@ -265,6 +273,7 @@ def test_levels_that_cannot_occur():
     np.testing.assert_allclose(np.exp(log_p), [[1, 0], [0.5, 0.5]])  # the second one is not there at all
 
 
+@pytest.mark.slow
 def test_direct_samples_have_the_right_frequencies():
     """Chi-squared test, fixed seed."""
     mps = MPS(MIXED, 3, noise=4.0)
@@ -284,7 +293,7 @@ def test_direct_samples_have_the_right_frequencies():
 )
 def test_constrained_spaces_cannot_be_drawn_from(space):
     mps = MPS(space, 2)
-    variables = mps.init(jax.random.key(0), jnp.asarray(space.all_states()))
+    variables = jax.jit(mps.init)(jax.random.key(0), jnp.asarray(space.all_states()))
     with pytest.raises(ValueError, match="`space` must have no constraint"):
         mps.apply(variables, 3, method="init_draw")
     expected = contracted(mps.apply(variables, method="tensors"))

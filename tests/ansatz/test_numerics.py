@@ -52,7 +52,7 @@ def test_derivatives_of_log_cosh(x):
     np.testing.assert_allclose(second, 1 - np.tanh(x) ** 2, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 20, 67, 100, 5000])
+@pytest.mark.parametrize("n", [7, 8, 67, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 9, 20, 100, 5000))])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
 def test_scaled_product(n, dtype):
     """A quotient of two, which by themselves are far out of the number range."""
@@ -117,7 +117,9 @@ def test_differences_do_not_overflow():
     np.testing.assert_array_equal(delta, [[255, -255, 0]])
 
 
-@pytest.mark.parametrize("n_changed", [1, 3, MAX_GATHERED, MAX_GATHERED + 1, 20])
+@pytest.mark.parametrize(
+    "n_changed", [3, MAX_GATHERED, MAX_GATHERED + 1, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 20))]
+)
 def test_linear_change(n_changed):
     rng = np.random.default_rng(n_changed)
     kernel, delta = rng.normal(size=(20, 6)), rng.integers(-4, 5, (5, n_changed))
@@ -223,8 +225,10 @@ def test_angles_that_leave_the_number_range_and_come_back(dtype, sign):
     assert_same(found, 3 * (complex_log_cosh(end) - complex_log_cosh(start)), 1e-5)
 
 
-@EACH_TYPE
-@pytest.mark.parametrize("scale", [0.7, 0.98, 1.2])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "complex128", *(pytest.param(x, marks=pytest.mark.slow) for x in ("complex64", "float64"))]
+)
+@pytest.mark.parametrize("scale", [pytest.param(0.7, marks=pytest.mark.slow), 0.98, 1.2])
 def test_large_angles_are_followed(dtype, scale):
     """Accepted changes to angles that are too large, or nearly so, and back from there."""
     weight = scale * largest_angle(jnp.dtype(dtype)) / 2
@@ -272,7 +276,7 @@ def test_a_change_that_is_in_no_table_is_followed():
         np.testing.assert_allclose(found, np.tile(fresh.sum(axis=1).astype(float), (2, 1)), rtol=1e-10)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "complex64"])
 @pytest.mark.parametrize("size", [0.3, 3.0, 9.0])
 def test_where_there_is_no_double_precision(dtype, size):
     """Blocks of factors are smaller numbers then, and angles that are too large for them are evaluated."""

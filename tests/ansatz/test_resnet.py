@@ -17,6 +17,7 @@ from manybody.hilbert import Spin
 from manybody.lattice import Lattice, chain, cubic, honeycomb, kagome, square, triangular
 from manybody.symmetry import Sector
 from tests.ansatz.sectors import amplitudes, assert_in_sector, random_parameters
+from tests.cases import some_slow
 
 LATTICES = {
     "chain": (chain(7), 3, None),
@@ -33,6 +34,7 @@ LATTICES = {
     "honeycomb-ribbon": (honeycomb(3, 2, periodic=(True, False)), 3, None),
     "cubic": (cubic(3, 2, 3, periodic=(True, True, False)), 3, None),
 }
+SLOW = ("chain-even", "chain-all", "cylinder", "skewed", "triangular", "honeycomb-ribbon", "square")
 each = pytest.mark.parametrize(("lattice", "size", "radius"), LATTICES.values(), ids=LATTICES)
 
 
@@ -63,7 +65,7 @@ def forms_of(convolve, x, kernel):
     return convolve(x, kernel), by_waves(waves, x, kernel), by_windows(convolve, x, kernel)
 
 
-@each
+@pytest.mark.parametrize(("lattice", "size", "radius"), some_slow(LATTICES, SLOW))
 def test_convolution(lattice, size, radius):
     taps = window(lattice, size, radius)
     cells = neighbours(lattice, taps)
@@ -141,7 +143,7 @@ def test_formula(lattice, options):
     np.testing.assert_allclose(jax.jit(ansatz.apply)(variables, sigma), expected, rtol=1e-11)
 
 
-@each
+@pytest.mark.parametrize(("lattice", "size", "radius"), some_slow(LATTICES, SLOW))
 def test_invariant_under_translations(lattice, size, radius):
     """Of the periodic axes; but not if two cells are exchanged."""
     ansatz = ResNet(lattice, features=3, blocks=1, kernel_size=size, radius=radius)

@@ -20,7 +20,11 @@ def _setup(**options):
     return rbm, rbm.init(jax.random.key(1), sigma), sigma
 
 
-@pytest.mark.parametrize("options", [{}, {"param_dtype": complex}, {"separate_phase": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, marks=pytest.mark.slow), {"param_dtype": complex}, {"separate_phase": True}],
+    ids=str,
+)
 def test_invariant_with_fewer_parameters(options):
     rbm, variables, sigma = _setup(**options)
     log_psi = rbm.apply(variables, sigma)
@@ -31,7 +35,11 @@ def test_invariant_with_fewer_parameters(options):
     assert np.ptp(np.asarray(log_psi).real) > 1e-3  # not a constant
 
 
-@pytest.mark.parametrize("options", [{}, {"param_dtype": complex}, {"use_hidden_bias": False}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, marks=pytest.mark.slow), {"param_dtype": complex}, {"use_hidden_bias": False}],
+    ids=str,
+)
 def test_log_ratios_and_caches(options):
     rbm, variables, sigma = _setup(**options)
     sites = jnp.array([[0, 4]] * 7)

@@ -25,6 +25,7 @@ from manybody.sampler import Exact, Exchange, Metropolis
 from manybody.sr import SR
 from manybody.symmetry import Permutation, PermutationGroup, Sector
 from tests.ansatz.sectors import Random, amplitudes, assert_in_sector, projector, random_parameters
+from tests.cases import some_slow
 
 RING = chain(6).space_group()
 SHIFTS = chain(6).translation_group()
@@ -315,8 +316,14 @@ def test_zeros(ansatz, irrep):
 
 @pytest.mark.parametrize(
     ("ansatz", "sector"),
-    [(RBM(), Sector(RING)), (RBM(), Sector(SHIFTS, 2)), (RBM(param_dtype=complex), Sector(SHIFTS, 1))],
-    ids=["positive", "real", "complex"],
+    some_slow(
+        {
+            "positive": (RBM(), Sector(RING)),
+            "real": (RBM(), Sector(SHIFTS, 2)),
+            "complex": (RBM(param_dtype=complex), Sector(SHIFTS, 1)),
+        },
+        ["positive", "real"],
+    ),
 )
 def test_gradient_is_that_of_finite_differences(ansatz, sector):
     projected = Symmetrised(ansatz, sector, SPIN, chunk_size=4)
@@ -364,6 +371,7 @@ def test_nnx_modules():
     np.testing.assert_allclose(projector(sector, SPIN) @ np.exp(module(sigma)), expected(variables), atol=1e-13)
 
 
+@pytest.mark.slow
 def test_nnx_modules_are_optimised():
     space, lattice = Spin(6, total_sz=0), chain(6)
     state = VariationalState(Symmetrised(Hidden(nnx.Rngs(0)), Sector(RING, momentum=[np.pi]), space), Exact(space))
@@ -409,6 +417,7 @@ def levels(operator, sector, space):
     return np.linalg.eigvalsh(inside.conj().T @ operator.to_dense() @ inside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "mirror"), [(1, 1), (-1, 1)])
 def test_vmc_finds_the_lowest_state_of_a_sector(shift, mirror):
     space, lattice = Spin(6, total_sz=0), chain(6)

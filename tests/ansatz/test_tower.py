@@ -25,6 +25,7 @@ def lowest(irrep):
     return ground_state(J1J2, sector=Sector(GROUP, irrep), expand=False).energies[0]
 
 
+@pytest.mark.slow
 def test_levels_of_the_tower():
     """Five of the lowest levels of the whole space, as Lanczos iterations find them there."""
     dimensions = [Sector(GROUP, irrep).dimension for irrep in TOWER]

@@ -23,6 +23,7 @@ def networks():
     return load(WORKERS / "kernel_networks.py")
 
 
+@pytest.mark.slow
 def test_forms_have_the_layers_they_say_and_the_same_kernel(benchmark_kernel, tmp_path):
     worker = load(WORKERS / "manybody_kernel.py").Kernels(samples=12, precision="f64", chunk_size=None)
     prepared = worker.prepare("PurifiedDensity", list(benchmark_kernel.FORMS))

@@ -12,6 +12,7 @@ def precision():
     return load(BENCHMARKS / "precision.py")
 
 
+@pytest.mark.slow
 def test_precisions_are_what_they_say_and_start_from_the_same_parameters(precision, tmp_path):
     options = {"problem": "tfim", "options": {"sites": 6, "alpha": 2}, "samples": 64, "rate": 0.04, "diag_shift": 1e-3}
     worker = load(WORKERS / "manybody_precision.py").Precisions(**options)
@@ -51,7 +52,7 @@ def test_energies_of_the_same_parameters_must_agree(precision):
             precision.check("net", {"bf16": {"same_parameters": {"sigmas": wrong}}})
 
 
-@pytest.mark.parametrize("method", ["samples", "parameters"])
+@pytest.mark.parametrize("method", [pytest.param("samples", marks=pytest.mark.slow), "parameters"])
 def test_directions_are_those_of_the_decomposition(precision, method, tmp_path):
     """To the rounding of the network; and one that is not is judged by how far it is off."""
     size = {"sites": 4, "alpha": 4, "samples": 16} if method == "samples" else {"sites": 4, "alpha": 1, "samples": 64}

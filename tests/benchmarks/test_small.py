@@ -32,6 +32,7 @@ def test_samples_of_a_step_are_those_it_was_made_from(optimisation, tmp_path):
                 np.testing.assert_allclose(x - found[name], made[name], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_steps_in_a_call_are_compared_with_single_ones(optimisation, small):
     before = optimisation.driver.step
     assert optimisation.compare_calls(3, 2) < 1e-12

@@ -14,6 +14,7 @@ def sweeps():
     return load(BENCHMARKS / "sweeps.py")
 
 
+@pytest.mark.slow
 def test_chains_go_to_the_same_places_with_and_without_updates(sweeps, tmp_path):
     worker = load(WORKERS / "manybody_sweeps.py").Sweeps(chains=5)
     for network in (*sweeps.UPDATED, sweeps.FULL):

@@ -29,6 +29,7 @@ def rbm(file):
     return psi / np.linalg.norm(psi)
 
 
+@pytest.mark.slow
 def test_our_side(tdvp, tmp_path):
     args = tdvp.arguments(["--sites", "4"])
     start = tdvp.draw_start(args, tmp_path / "start.npz")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import flax.linen as nn
 import jax
@@ -40,6 +40,7 @@ from manybody.network import TRYING, has_methods
 from manybody.parallel import REPLICATED, SHARD
 from manybody.parallel.launch import mesh_comm
 from manybody.symmetry import Sector
+from tests.cases import some_slow
 
 N_SITES, BATCH = 11, 16
 HALF, ONE, QUBIT, BOSON = (1, -1), (2, 0, -2), (0, 1), (0, 1, 2, 3, 4)
@@ -201,8 +202,29 @@ FULL = {
 }
 """Those without methods for changes: only the laws of values hold for them."""
 
-every = pytest.mark.parametrize("case", (ANSATZES | FULL).values(), ids=ANSATZES | FULL)
-incremental = pytest.mark.parametrize("case", ANSATZES.values(), ids=ANSATZES)
+
+def every(slow: Iterable[str] = ()) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", some_slow(ANSATZES | FULL, slow))
+
+
+def incremental(slow: Iterable[str] = ()) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", some_slow(ANSATZES, slow))
+
+
+LIKE_OTHERS = (
+    "jastrow-complex-spin-1",
+    "rbm-complex-bare",
+    "rbm-phase-qubit",
+    "rbm-boson-no-table",
+    "mlp",
+    "product",
+    "sum-complex",
+    "mps-ring-complex-spin-1",
+    "mps-ring-of-one-tensor",
+    "ar-dense",
+)
+"""Of those with methods for changes: others are made of the same parts. Laws that take long leave them out."""
+FULL_LIKE_OTHERS = ("gcnn", "gcnn-even", "symmetrised-rbm", "resnet", "purified-density", "mixed-precision-mlp")
 
 
 @functools.cache
@@ -248,7 +270,7 @@ def assert_same_tree(found: PyTree, expected: PyTree, tolerance: float) -> None:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-@every
+@every((*LIKE_OTHERS, *FULL_LIKE_OTHERS))
 def test_batches_dtype_and_determinism(case: Case) -> None:
     variables, sigma = case.variables(), case.sigma(1)
     log_psi = case.log_psi(variables, sigma)
@@ -269,7 +291,13 @@ def test_batches_dtype_and_determinism(case: Case) -> None:
     assert hash(case.ansatz) == hash(case.ansatz)
 
 
-@pytest.mark.parametrize("case", [c for c in (ANSATZES | FULL).values() if c not in NORMALISED.values()])
+@pytest.mark.parametrize(
+    "case",
+    some_slow(
+        {name: case for name, case in (ANSATZES | FULL).items() if name not in NORMALISED},
+        {*LIKE_OTHERS, *FULL_LIKE_OTHERS} - NORMALISED.keys(),
+    ),
+)
 def test_of_order_one_at_any_size(case: Case, n_sites: int = 400) -> None:
     case = case.resized(n_sites)
     log_psi = case.log_psi(case.variables(1.0, n_sites), case.sigma(3, n_sites))
@@ -286,7 +314,7 @@ def test_of_order_one_with_shared_weights(n_sites: int) -> None:
     assert np.abs(log_psi).max() < 15
 
 
-@every
+@every((*LIKE_OTHERS, *FULL_LIKE_OTHERS))
 def test_gradient_is_that_of_finite_differences(case: Case) -> None:
     """Forward mode along random directions, complex ones too; reverse mode is its transpose."""
     sigma = case.sigma(4)
@@ -322,7 +350,7 @@ def check_log_ratio(case: Case, variables: PyTree, n_changed: int, tolerance: fl
     assert_same_log(found, new - old, tolerance * max(1.0, np.abs(old).max(), np.abs(new).max()))
 
 
-@incremental
+@incremental(LIKE_OTHERS)
 @pytest.mark.parametrize("n_changed", [1, 3, 9])
 def test_log_ratio_is_the_difference_of_full_evaluations(case: Case, n_changed: int) -> None:
     """Nine sites are more than are gathered one by one."""
@@ -330,7 +358,7 @@ def test_log_ratio_is_the_difference_of_full_evaluations(case: Case, n_changed: 
         check_log_ratio(case, case.variables(scale), n_changed, 1e-12)
 
 
-@incremental
+@incremental(LIKE_OTHERS)
 def test_log_ratio_in_single_precision(case: Case) -> None:
     double, case = case, dataclasses.replace(case, param_dtype=SINGLE[case.param_dtype])
     shapes = jax.eval_shape(case.ansatz.init, jax.random.key(0), case.sigma(0))
@@ -340,7 +368,7 @@ def test_log_ratio_in_single_precision(case: Case) -> None:
         check_log_ratio(case, variables, 2, 5e-6)
 
 
-@incremental
+@incremental(LIKE_OTHERS)
 def test_update_keeps_rejected_rows_and_renews_accepted_ones(case: Case) -> None:
     sigma, accepted = case.sigma(10), np.arange(BATCH) % 3 == 0
     sites, values = change(case, 2, seed=11)
@@ -370,7 +398,7 @@ def moves(
     return ratio, lambda accepted: run(cache, sites, values, accepted, method="update_cache")
 
 
-@incremental
+@incremental(LIKE_OTHERS)
 def test_ten_thousand_accepted_moves(case: Case) -> None:
     """The sum of log-ratios, and the cache, stay within 1e-10 of what a full evaluation gives."""
     variables, sigma = case.variables(3.0), case.sigma(12)
@@ -403,7 +431,7 @@ def test_ten_thousand_accepted_moves(case: Case) -> None:
 # --- transformations -------------------------------------------------------------------------------------------------
 
 
-@incremental
+@incremental(LIKE_OTHERS)
 def test_loop_on_two_workers(case: Case) -> None:
     """As a sampler runs it: the types of all values must say which ones differ between workers."""
     comm = mesh_comm(jax.devices()[:2])
@@ -432,7 +460,7 @@ def test_loop_on_two_workers(case: Case) -> None:
         assert np.any(cache.sigma != sigma)
 
 
-@incremental
+@incremental(LIKE_OTHERS)
 def test_vmap_over_parameters(case: Case) -> None:
     """Of which some are large, so that the members of the batch need different formulas."""
     sigma = case.sigma(14)

@@ -22,6 +22,7 @@ from manybody.lattice import rectangle
 from manybody.parallel import REPLICATED, SHARD
 from manybody.parallel.launch import mesh_comm
 from manybody.sampler import Direct
+from tests.cases import some_slow
 
 SPIN = Spin(6, total_sz=0)
 ELECTRONS = Fermion(3, n_per_component=(1, 2), n_components=2)
@@ -52,6 +53,9 @@ CASES = {
     "transformer-electrons": Case(lambda s: ARTransformer(s, 2, 6, 2, expansion=2, phase=True), ELECTRONS),
 }
 every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+SLOW = ("dense-mixed", "conv-open", "conv-cones", "lstm-free", "gru-mixed", "gru-lattice")
+few = pytest.mark.parametrize("case", some_slow(CASES, SLOW))
+"""Of each kind of ansatz at least one, for laws that take longer."""
 
 
 @functools.cache
@@ -77,7 +81,7 @@ def in_order(case: Case, levels: np.ndarray) -> np.ndarray:
     return levels[..., np.array(case.ansatz.order)]
 
 
-@every
+@few
 def test_normalised(case: Case) -> None:
     log = log_psi(case)
     assert log.dtype == (complex if case.ansatz.phase else float)
@@ -86,7 +90,7 @@ def test_normalised(case: Case) -> None:
     assert np.std(log.imag) > 0.05 or not case.ansatz.phase
 
 
-@every
+@few
 def test_conditionals_know_what_can_follow(case: Case) -> None:
     """By enumeration: a level has a probability where a state with these levels exists, and p is that of log psi."""
     states = case.space.all_states()
@@ -103,7 +107,7 @@ def test_conditionals_know_what_can_follow(case: Case) -> None:
     np.testing.assert_allclose(picked, 2 * log_psi(case).real, atol=1e-12)
 
 
-@every
+@few
 def test_causal(case: Case) -> None:
     """Whatever stands at later positions, legal or not, the conditionals at a position stay the same."""
     rng = np.random.default_rng(4)
@@ -123,7 +127,7 @@ def test_causal(case: Case) -> None:
     assert seen[1:].any(), "nothing depends on what stands before"
 
 
-@every
+@few
 def test_drawn_as_evaluated(case: Case) -> None:
     """The product of conditionals along each state is |psi|^2; the position is traced, first levels mean nothing."""
     levels = in_order(case, case.space.to_levels(case.space.all_states()))
@@ -156,7 +160,10 @@ def moves(space: DiscreteSpace, n: int, seed: int) -> tuple[np.ndarray, np.ndarr
     return start, stop, np.argsort(~differs, axis=1, stable=False)[:, :2]
 
 
-@pytest.mark.parametrize(("case", "n"), [(case, 301) for case in CASES.values()] + [(CASES["lstm-free"], 1)])
+@pytest.mark.parametrize(
+    ("case", "n"),
+    some_slow({name: (case, 301) for name, case in CASES.items()} | {"one-row": (CASES["lstm-free"], 1)}, SLOW),
+)
 def test_log_ratio_is_the_difference_of_full_evaluations(case: Case, n: int) -> None:
     """Of all kinds of changes; so many rows are parted into blocks by the first changed position."""
     states, log = case.space.all_states(), log_psi(case)
@@ -169,7 +176,7 @@ def test_log_ratio_is_the_difference_of_full_evaluations(case: Case, n: int) -> 
     np.testing.assert_allclose(found, log[stop] - log[start], atol=1e-12)
 
 
-@every
+@few
 def test_outside_of_the_sector(case: Case) -> None:
     """psi is 0 for illegal sums and values, and the derivatives of log psi are still numbers."""
     dimensions = np.array(case.space.local_dimensions)
@@ -189,7 +196,8 @@ def test_outside_of_the_sector(case: Case) -> None:
     assert any(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(slope))
 
 
-WORKERS = [CASES[name] for name in ("conv-cones", "lstm-lattice", "gru-mixed", "transformer-electrons")]
+WORKERS = [pytest.param(CASES[name], marks=pytest.mark.slow) for name in ("conv-cones", "gru-mixed")]
+WORKERS += [CASES[name] for name in ("lstm-lattice", "transformer-electrons")]
 
 
 @pytest.mark.parametrize("case", WORKERS)
@@ -219,6 +227,7 @@ def test_equal_modules_are_equal(case: Case) -> None:
     assert case.ansatz.clone().order == case.ansatz.order
 
 
+@pytest.mark.slow  # tests/sampler draws from others
 def test_direct_samples() -> None:
     """3,000 draws of 20 states, chi-square: p > 1e-4."""
     case = CASES["conv-lattice"]

@@ -17,6 +17,7 @@ from manybody import lattice
 from manybody.hilbert import DiscreteSpace, Fermion, Fock, Product, Qubit, Spin, SumSector
 from manybody.sampler import Exchange, Hop, Law, LocalFlip, Metropolis, Mixture, Move, MultiFlip, uniform_index
 from manybody.testing.moves import check_move, p_value_of_ratios, propose_often
+from tests.cases import some_slow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +124,23 @@ MOVES = {
 }
 
 
-@pytest.mark.parametrize(("name", "move", "space"), [(name, *case) for name, case in MOVES.items()], ids=MOVES)
+SLOW = (
+    "flip-one-site",
+    "flip-qubit",
+    "two-flips-spin-1",
+    "exchange-open-chain",
+    "exchange-spin-1",
+    "exchange-all-electrons",
+    "hop-bosons-open",
+    "hop-electrons-large",
+    "flips-and-triples",
+    "large-mixture",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "move", "space"), some_slow({name: (name, *case) for name, case in MOVES.items()}, SLOW)
+)
 def test_laws(name: str, move: Move, space: DiscreteSpace):
     wasted = name == "alternating-bonds"  # a part that finds nothing to exchange is drawn all the same
     check_move(move, space, n_trials=1000, wasted=wasted)

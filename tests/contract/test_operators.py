@@ -30,6 +30,7 @@ from manybody.operator.compiled import CompiledOperator, Connections
 from manybody.operator.compiled_bits import BitOperator
 from manybody.operator.spin import sigmax, sigmay, sigmaz, sm, sp, sx, sy, sz
 from manybody.testing import check_operator
+from tests.cases import some_slow
 from tests.operator.kronecker import conserving, random_matrix
 
 
@@ -187,7 +188,24 @@ UNSEEN = {"times-zero", "minus-itself"}  # zero by the values of the couplings, 
 every = pytest.mark.parametrize("name", OPERATORS)
 
 
-@every
+MUCH_ALIKE = (
+    "hermitian-together",
+    "cancelling-bits",
+    "random-bits-few",
+    "random-70-sector",
+    "ising-40",
+    "heisenberg",
+    "heisenberg-spin1-36",
+    "xxz-marshall",
+    "hubbard",
+    "diagonal-spin1",
+    "zero-spin1",
+    "raising-spin1",
+    "parity-sector",
+)
+
+
+@pytest.mark.parametrize("name", some_slow({name: name for name in OPERATORS}, MUCH_ALIKE))
 def test_laws(name: str) -> None:
     check_operator(OPERATORS[name]())
 

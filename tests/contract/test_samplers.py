@@ -26,6 +26,7 @@ from manybody.sampler import (
     Surrogate,
 )
 from manybody.sampler.base import samples_spec
+from tests.cases import some_slow
 from tests.contract.test_moves import MIXED, MIXED_SUM, TRIPLES, WITHIN, Levels, Raise, UserFlip
 from tests.exact_formulas import QUICK
 from tests.sampler.amplitudes import draw, probabilities, random_log_psi, table
@@ -57,7 +58,19 @@ def p_value(space, sigma, p):
     return scipy.stats.chisquare(count, len(sigma) * p).pvalue
 
 
-@pytest.mark.parametrize(("move", "space"), CASES.values(), ids=CASES)
+SLOW = (
+    "flip-qubit",
+    "flip-spin-1",
+    "two-flips-spin-1",
+    "exchange-chain",
+    "exchange-all",
+    "exchange-any-levels",
+    "mixture",
+    "user",
+)
+
+
+@pytest.mark.parametrize(("move", "space"), some_slow(CASES, SLOW))
 def test_distribution(move, space):
     """One draw each of 4,000 chains after 40 sweeps: independent. Chi-square against |psi|^2, p > 1e-4."""
     log_psi = random_log_psi(space)
@@ -153,8 +166,7 @@ SAMPLERS = {
 
 @pytest.mark.parametrize(
     "sampler",
-    [pytest.param(x, marks=[pytest.mark.slow] if name == "mixture" else []) for name, x in SAMPLERS.items()],
-    ids=SAMPLERS,
+    some_slow(SAMPLERS, ["mixture", "surrogate", "diagonal"]),
 )
 def test_same_chains_on_any_number_of_workers(sampler):
     """Bit for bit, also in a second call."""

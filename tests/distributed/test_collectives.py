@@ -18,10 +18,12 @@ N_ROWS, N_COLUMNS = 8, 4
 DTYPES = ("bool", "int8", "int32", "int64", "uint32", "bfloat16", "float16", "float32", "float64", "complex128")
 
 
-SLOW = [pytest.param(layout, marks=pytest.mark.slow) for layout in ("mpi4", "processes2")]
+SLOW = [
+    pytest.param(layout, marks=pytest.mark.slow) for layout in ("mpi4", "devices2", "processes2", "processes2-plain")
+]
 
 
-@pytest.fixture(params=["serial", "mpi2", "devices2", "processes2-plain", *SLOW])
+@pytest.fixture(params=["serial", "mpi2", *SLOW])
 def layout(request: pytest.FixtureRequest) -> str:
     require(request.param)
     return request.param

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,8 +110,7 @@ def check_same(job: Job, reference: Job) -> None:
 
 
 def make_job(tmp_path_factory: pytest.TempPathFactory, name: str, layout: str = "serial", *options: str) -> Job:
-    folder = tmp_path_factory.getbasetemp() / "killed" / name
-    folder.mkdir(parents=True)
+    folder = tmp_path_factory.mktemp(name)
     write(folder, *SETTINGS)
     return Job(folder, layout, options)
 
@@ -128,6 +128,24 @@ def reference_mpi(tmp_path_factory: pytest.TempPathFactory) -> Job:
     job = make_job(tmp_path_factory, "reference_mpi", "mpi2")
     assert job.run() == FINISHED, job.text
     return job
+
+
+@pytest.fixture(scope="module")
+def stopped_mpi(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """One of the ranks was told to stop in the first half."""
+    job = make_job(tmp_path_factory, "stopped_mpi", "mpi2")
+    process = job.start()
+    job.wait_for_line(50, process)
+    os.kill(job.ranks(process)[1], signal.SIGUSR1)
+    job.finish(process)
+    return job
+
+
+def copied(job: Job, name: str, layout: str) -> Job:
+    """The same job in a folder of its own, to go on in another layout."""
+    folder = job.folder.parent / name
+    shutil.copytree(job.folder, folder)
+    return Job(folder, layout)
 
 
 def stop_once(job: Job, number: signal.Signals, line: int, delay: float) -> int:
@@ -154,6 +172,15 @@ def stop_often(job: Job, numbers: list[signal.Signals], seed: int) -> None:
     assert job.run() == FINISHED, job.text
 
 
+def test_stopped_and_killed(reference, tmp_path_factory):
+    job = make_job(tmp_path_factory, "stopped")
+    stop_often(job, [signal.SIGTERM, signal.SIGKILL], seed=1)
+    check_same(job, reference)
+    assert job.starts == [TRY_AGAIN, -signal.SIGKILL, FINISHED]
+    assert "signal SIGTERM; the same command goes on from there" in job.text
+
+
+@pytest.mark.slow
 def test_stopped_by_signals_and_killed(reference, tmp_path_factory):
     job = make_job(tmp_path_factory, "signals")
     stop_often(job, [signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1], seed=1)
@@ -174,6 +201,7 @@ def test_time_limit(reference, tmp_path_factory):
     check_same(job, reference)
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_step(reference, tmp_path_factory):
     job = make_job(tmp_path_factory, "early")
     dice = random.Random(5)
@@ -186,7 +214,14 @@ def test_killed_before_the_first_step(reference, tmp_path_factory):
     check_same(job, reference)
 
 
-def test_ranks_are_stopped_together(reference_mpi, tmp_path_factory):
+def test_ranks_are_stopped_together(stopped_mpi):
+    assert stopped_mpi.starts == [TRY_AGAIN], stopped_mpi.text
+    assert stopped_mpi.text.count("the same command goes on from there") == 1
+    assert 50 <= stopped_mpi.lines() < STEPS
+
+
+@pytest.mark.slow
+def test_ranks_are_stopped_and_killed_together(reference_mpi, tmp_path_factory):
     job = make_job(tmp_path_factory, "mpi", "mpi2")
     process = job.start()
     job.wait_for_line(50, process)
@@ -207,20 +242,29 @@ def test_ranks_are_stopped_together(reference_mpi, tmp_path_factory):
     check_same(job, reference_mpi)
 
 
-@pytest.mark.parametrize("order", [("mpi2", "serial"), pytest.param(("serial", "mpi2"), marks=pytest.mark.slow)])
-def test_taken_up_with_another_number_of_ranks(reference, tmp_path_factory, order):
-    job = make_job(tmp_path_factory, f"change-{order[0]}", order[0])
-    process = job.start()
-    job.wait_for_line(100, process)
-    process.send_signal(signal.SIGTERM)
-    assert job.finish(process) == TRY_AGAIN, job.text
-    done = job.lines()
-    job.layout = order[1]
-    assert job.run() == FINISHED, job.text
+def check_same_energies(job: Job, reference: Job, n_same: int) -> None:
+    """As long as rounding errors have not grown."""
     ours, theirs = (list(read_log(j.out / "log.jsonl")) for j in (job, reference))
     assert [record["step"] for record in ours] == list(range(1, STEPS + 1))
-    for one, other in zip(ours[: done + 10], theirs[: done + 10], strict=True):
+    for one, other in zip(ours[:n_same], theirs[:n_same], strict=True):
         assert one["energy"]["mean"] == pytest.approx(other["energy"]["mean"], abs=1e-10)
+
+
+def test_taken_up_with_another_number_of_ranks(reference, stopped_mpi):
+    job = copied(stopped_mpi, "change-mpi2", "serial")
+    done = job.lines()
+    assert job.run() == FINISHED, job.text
+    check_same_energies(job, reference, done + 10)
+
+
+@pytest.mark.slow
+def test_taken_up_with_more_ranks(reference, tmp_path_factory):
+    job = make_job(tmp_path_factory, "change-serial")
+    assert stop_once(job, signal.SIGTERM, 100, 0.0) == TRY_AGAIN, job.text
+    done = job.lines()
+    job.layout = "mpi2"
+    assert job.run() == FINISHED, job.text
+    check_same_energies(job, reference, done + 10)
 
 
 @pytest.mark.slow
@@ -252,10 +296,10 @@ def stop_ranks_often(job: Job, numbers: list[signal.Signals], seed: int) -> None
     assert job.run() == FINISHED, job.text
 
 
-def test_settings_that_differ_are_refused_by_all_ranks(reference_mpi, tmp_path_factory):
+def test_settings_that_differ_are_refused_by_all_ranks(stopped_mpi, tmp_path_factory):
     job = make_job(tmp_path_factory, "other", "mpi2")
     job.out.mkdir()
-    settings = json.loads((reference_mpi.out / "config.json").read_text())
+    settings = json.loads((stopped_mpi.out / "config.json").read_text())
     settings["run"]["seed"] = 4
     (job.out / "config.json").write_text(json.dumps(settings))
     assert job.run() == 1

@@ -9,12 +9,16 @@ import jax
 import pytest
 
 from manybody.parallel import threads
+from tests.cases import some_slow
 from tests.distributed.layouts import LAYOUTS, WORKERS, Finished, require, run
 
 SOON = 30.0
 """Seconds within which a job has noticed that one of its processes failed."""
 NO_THREADS = {"OPENBLAS_NUM_THREADS": None, "OMP_NUM_THREADS": None, "MKL_NUM_THREADS": None}
 AUTO = {"MANYBODY_BACKEND": "auto"}
+each_backend = pytest.mark.parametrize(
+    "layout", ["mpi2", *(pytest.param(layout, marks=pytest.mark.slow) for layout in ("processes2", "processes2-plain"))]
+)
 
 
 def reports(layout: str, **changes: str | None) -> list[dict]:
@@ -27,16 +31,21 @@ def reports(layout: str, **changes: str | None) -> list[dict]:
 # --- how they begin ---------------------------------------------------------------------------------------------------
 
 
+JOBS = {
+    "serial": (AUTO, "serial", "1 process with one cpu device, 1 thread for linear algebra"),
+    "mpi2": (AUTO, "mpi", "2 MPI ranks with one cpu device each, 1 thread each for linear algebra"),
+    "devices2": (AUTO, "mesh", "a mesh of 2 cpu devices of 1 process, 1 thread for linear algebra"),
+    "processes2": ({}, "mesh", "a mesh of 2 cpu devices of 2 processes, 1 thread each for linear algebra"),
+    "processes2-plain": (AUTO, "mesh", "a mesh of 2 cpu devices of 2 processes, 1 thread each for linear algebra"),
+    "processes2-devices2": ({}, "mesh", "a mesh of 4 cpu devices of 2 processes, 1 thread each for linear algebra"),
+}
+
+
 @pytest.mark.parametrize(
     ("layout", "changes", "name", "words"),
-    [
-        ("serial", AUTO, "serial", "1 process with one cpu device, 1 thread for linear algebra"),
-        ("mpi2", AUTO, "mpi", "2 MPI ranks with one cpu device each, 1 thread each for linear algebra"),
-        ("devices2", AUTO, "mesh", "a mesh of 2 cpu devices of 1 process, 1 thread for linear algebra"),
-        ("processes2", {}, "mesh", "a mesh of 2 cpu devices of 2 processes, 1 thread each for linear algebra"),
-        ("processes2-plain", AUTO, "mesh", "a mesh of 2 cpu devices of 2 processes, 1 thread each for linear algebra"),
-        ("processes2-devices2", {}, "mesh", "a mesh of 4 cpu devices of 2 processes, 1 thread each for linear algebra"),
-    ],
+    some_slow(
+        {layout: (layout, *said) for layout, said in JOBS.items()}, ["devices2", "processes2", "processes2-devices2"]
+    ),
 )
 def test_workers_of_a_job(layout: str, changes: dict, name: str, words: str) -> None:
     every = reports(layout, **changes)
@@ -55,7 +64,7 @@ def test_processes_may_be_strangers() -> None:
     assert [(x["name"], x["size"], x["n_processes"]) for x in every] == [("serial", 1, 1)] * 2
 
 
-@pytest.mark.parametrize("layout", ["mpi2", "processes2-plain"])
+@pytest.mark.parametrize("layout", [pytest.param("mpi2", marks=pytest.mark.slow), "processes2-plain"])
 def test_processes_share_the_cores(layout: str) -> None:
     n_cores = threads.cores()
     every = reports(layout, **NO_THREADS)
@@ -81,7 +90,7 @@ def refused(done: Finished, message: str) -> None:
     assert done.stdout.count("{") == 0, done
 
 
-@pytest.mark.parametrize("backend", ["auto", "mpi", "mesh"])
+@pytest.mark.parametrize("backend", ["auto", *(pytest.param(x, marks=pytest.mark.slow) for x in ("mpi", "mesh"))])
 def test_a_launcher_of_another_mpi_is_refused(backend: str) -> None:
     """Each process that it starts would take itself for a whole job."""
     require("mpi2")
@@ -90,7 +99,13 @@ def test_a_launcher_of_another_mpi_is_refused(backend: str) -> None:
     refused(done, "RuntimeError: Open MPI started 2 processes, but MPI sees 1: mpiexec and mpi4py belong to different")
 
 
-@pytest.mark.parametrize("by_rank", [[{"JAX_NUM_CPU_DEVICES": "2"}] * 2, [{}, {"JAX_NUM_CPU_DEVICES": "2"}]])
+@pytest.mark.parametrize(
+    "by_rank",
+    [
+        pytest.param([{"JAX_NUM_CPU_DEVICES": "2"}] * 2, marks=pytest.mark.slow),
+        [{}, {"JAX_NUM_CPU_DEVICES": "2"}],
+    ],
+)
 def test_ranks_with_several_devices_are_refused(by_rank: list) -> None:
     """Also if the other ranks have nothing to complain about, and wait."""
     done = run("mpi2", WORKERS / "report.py", by_rank=by_rank, timeout=2 * SOON)
@@ -110,7 +125,7 @@ def test_ranks_that_choose_differently_are_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("layout", ["mpi2", "processes2", "processes2-plain"])
+@each_backend
 def test_processes_of_different_precision_are_refused(layout: str) -> None:
     done = run(layout, WORKERS / "report.py", changes={"JAX_ENABLE_X64": None}, by_rank=[{}, {"MANYBODY_X64": "0"}])
     facts = f"process {{}} has jax {jax.__version__}, 64 bits {{}}"
@@ -122,8 +137,12 @@ def test_processes_of_different_precision_are_refused(layout: str) -> None:
 
 @pytest.mark.parametrize(
     ("layout", "how"),
-    [(layout, how) for layout in ("mpi2", "processes2") for how in ("raise", "thread", "exit")]
-    + [("processes2-plain", "raise")],
+    [
+        ("mpi2", "raise"),
+        ("processes2-plain", "raise"),
+        *(pytest.param("mpi2", how, marks=pytest.mark.slow) for how in ("thread", "exit")),
+        *(pytest.param("processes2", how, marks=pytest.mark.slow) for how in ("raise", "thread", "exit")),
+    ],
 )
 def test_a_failing_process_ends_the_job_and_says_why(layout: str, how: str) -> None:
     reason = "sys.exit(3)" if how == "exit" else "ArithmeticError: the reason"
@@ -137,7 +156,7 @@ def test_a_failing_process_ends_the_job_and_says_why(layout: str, how: str) -> N
         assert 3 in done.codes
 
 
-@pytest.mark.parametrize("layout", ["mpi2", "processes2", "processes2-plain"])
+@each_backend
 def test_a_killed_process_ends_the_job(layout: str) -> None:
     done = run(layout, WORKERS / "fail.py", "kill", timeout=2 * SOON)
     assert all(done.codes), done

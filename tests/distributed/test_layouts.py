@@ -18,11 +18,21 @@ from tests.distributed.layouts import LAYOUTS, WORKERS, Results
 
 SCRIPT = WORKERS / "run_vmc.py"
 OPTIMISED = {"XLA_FLAGS": None}
-FEW = ("complex", "contraction", "exact")
-ALL = (*FEW, "parameters", "samples", "cg-parameters", "cg-samples", "qr-parameters", "qr-samples", "pinv", "force")
-SOME = ("complex", "exact", "cg-samples", "qr-samples")
-LAYOUT_CASES = {"mpi2": SOME, "devices2": FEW}
-COMPARED = (*SOME, "contraction")
+ALL = (
+    "complex",
+    "contraction",
+    "exact",
+    "parameters",
+    "samples",
+    "cg-parameters",
+    "cg-samples",
+    "qr-parameters",
+    "qr-samples",
+    "pinv",
+    "force",
+)
+LAYOUT_CASES = {"mpi2": ("complex", "exact"), "devices2": ("complex", "contraction")}
+SLOW_CASES = {"mpi2": ("cg-samples", "qr-samples"), "devices2": ("exact",)}
 
 ACCURACY = 1e-10
 
@@ -40,13 +50,27 @@ def check(reference: dict[str, np.ndarray], found: dict[str, np.ndarray], case: 
             np.testing.assert_array_equal(got, expected, err_msg=name)
 
 
+def compare(results: Results, cases: dict[str, tuple[str, ...]], layout: str, case: str) -> None:
+    found = results(layout, SCRIPT, ",".join(cases[layout]))
+    np.testing.assert_array_equal(found["layout"], [LAYOUTS[layout].n_workers, LAYOUTS[layout].n_processes])
+    check(serial(results, cases), found, case)
+
+
+def serial(results: Results, cases: dict[str, tuple[str, ...]]) -> dict[str, np.ndarray]:
+    return results("serial", SCRIPT, ",".join(sorted({case for of_layout in cases.values() for case in of_layout})))
+
+
 @pytest.mark.parametrize(
     ("layout", "case"), [(layout, case) for layout, cases in LAYOUT_CASES.items() for case in cases]
 )
 def test_same_numbers(results: Results, layout: str, case: str) -> None:
-    found = results(layout, SCRIPT, ",".join(LAYOUT_CASES[layout]))
-    np.testing.assert_array_equal(found["layout"], [LAYOUTS[layout].n_workers, LAYOUTS[layout].n_processes])
-    check(results("serial", SCRIPT, ",".join(COMPARED)), found, case)
+    compare(results, LAYOUT_CASES, layout, case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("layout", "case"), [(layout, case) for layout, cases in SLOW_CASES.items() for case in cases])
+def test_same_numbers_of_more_cases(results: Results, layout: str, case: str) -> None:
+    compare(results, SLOW_CASES, layout, case)
 
 
 @pytest.mark.slow
@@ -79,7 +103,7 @@ def test_cases_differ(results: Results) -> None:
 
 @pytest.mark.parametrize("name", ["complex/sigma", "complex/params/hidden/bias", "exact/energy/error"])
 def test_differences_are_found(results: Results, name: str) -> None:
-    reference = results("serial", SCRIPT, ",".join(COMPARED))
+    reference = serial(results, LAYOUT_CASES)
     changed = reference[name].copy()
     changed.flat[-1] += 2 * ACCURACY if np.issubdtype(changed.dtype, np.inexact) else 1
     with pytest.raises(AssertionError, match=name):
@@ -108,7 +132,9 @@ def test_a_failing_program_says_why() -> None:
     assert all(text in str(done) for text in ("processes2-plain", "(1, 1)", done.stdout, done.stderr))
 
 
-@pytest.mark.parametrize("layout", ["serial", "processes2-plain", "mpi2"])
+@pytest.mark.parametrize(
+    "layout", [*(pytest.param(x, marks=pytest.mark.slow) for x in ("serial", "processes2-plain")), "mpi2"]
+)
 def test_nothing_is_left_of_a_program_that_hangs(layout: str, tmp_path: Path) -> None:
     text = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1], str(os.getpid())).touch(); time.sleep(60)"
     with pytest.raises(pytest.fail.Exception, match="not finished after 2 s"):

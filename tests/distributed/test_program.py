@@ -48,7 +48,8 @@ def errors(done: subprocess.CompletedProcess) -> list[str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("sampler.n_chain", 4), "`sampler` must hold only the keys"),  # a typing error
+        # a typing error
+        pytest.param(("sampler.n_chain", 4), "`sampler` must hold only the keys", marks=pytest.mark.slow),
         (
             ("sampler.n_chains", 15),
             "be a multiple of the number of workers (2), got 15. Nearest: 14 or 16",
@@ -64,7 +65,7 @@ def test_all_ranks_refuse_in_one_message(tmp_path, change, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("layout", ["serial", "mpi2"])
+@pytest.mark.parametrize("layout", [pytest.param("serial", marks=pytest.mark.slow), "mpi2"])
 def test_a_directory_that_cannot_be_made(tmp_path, layout):
     (tmp_path / "file").write_text("mine")
     done = ground_state(layout, write(tmp_path), tmp_path / "file" / "out")

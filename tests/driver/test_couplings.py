@@ -140,7 +140,7 @@ def test_hamiltonians_that_ask_for_numbers_are_not_traced():
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["traced", "called"])
+@pytest.mark.parametrize("how", ["traced", pytest.param("called", marks=pytest.mark.slow)])
 def test_steps_are_made_at_couplings_that_are_drawn_anew(how):
     """Energies of each step against dense matrices at the couplings of its record."""
     function = hamiltonian if how == "traced" else lambda h: hamiltonian(float(h))
@@ -188,9 +188,8 @@ class _StopAt(Hook):
         return record["step"] == 3
 
 
-@pytest.mark.parametrize(
-    "make", [pytest.param(walking, marks=pytest.mark.slow), lambda: summed(ONE)], ids=["chains", "exact"]
-)
+@pytest.mark.slow  # so does tests/distributed
+@pytest.mark.parametrize("make", [walking, lambda: summed(ONE)], ids=["chains", "exact"])
 def test_taken_up_bit_for_bit(tmp_path, make):
     whole = make()
     couplings = [whole.advance()["couplings"] for _ in range(5)]
@@ -263,6 +262,7 @@ def test_hamiltonians_that_turn_out_wrong_are_refused(later, message):
     assert driver.step == 1
 
 
+@pytest.mark.slow
 def test_couplings_that_were_not_seen():
     """Between and beyond the draws of the last step the states are right, against free fermions."""
     n_sites, lattice, space = 8, chain(8), Spin(8)

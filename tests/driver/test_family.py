@@ -95,6 +95,7 @@ def test_a_step_is_that_of_the_mean_of_the_members():
     np.testing.assert_allclose(change, -0.1 * direction, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_between_the_couplings():
     """Energies and susceptibilities of states that were not optimised, against free fermions."""
     points = 1 + 0.5 * np.cos(np.pi * (np.arange(6) + 0.5) / 6)
@@ -173,6 +174,7 @@ def test_what_it_is_made_with():
     assert {name for name, words in moved.identity().items() if words != same[name]} == {"couplings"}
 
 
+@pytest.mark.slow
 def test_chains_walk_in_the_distributions_of_their_members():
     ansatz = family(RBM(alpha=1))
     sampler = Metropolis(SPACE, LocalFlip(), 64, n_burn_in=20)

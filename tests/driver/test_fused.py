@@ -70,6 +70,7 @@ def test_the_same_steps():
     assert (plain.n_traces, fused.n_traces) == (1, 1)  # the last call of two steps is the same program
 
 
+@pytest.mark.slow
 def test_on_two_devices():
     plain, fused = vmc(), vmc(comm=mesh_comm(jax.devices()[:2]))
     plain.run(3, progress=False)

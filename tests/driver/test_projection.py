@@ -59,8 +59,8 @@ TARGETS = {name: rest for name, *rest in targets()}
     ("target", "name"),
     [
         ("not hermitian", "holomorphic"),
-        ("part", "holomorphic"),
-        ("hermitian", "positive"),
+        pytest.param("part", "holomorphic", marks=pytest.mark.slow),
+        pytest.param("hermitian", "positive", marks=pytest.mark.slow),
         pytest.param("state", "holomorphic", marks=pytest.mark.slow),
         pytest.param("data", "holomorphic", marks=pytest.mark.slow),
         pytest.param("hermitian", "real", marks=pytest.mark.slow),
@@ -89,7 +89,7 @@ def test_infidelity_and_force(target, name):
     assert np.abs(wanted).max() > 1e-2
 
 
-@pytest.mark.parametrize("target", ["state", "not hermitian", "data"])
+@pytest.mark.parametrize("target", [pytest.param("state", marks=pytest.mark.slow), "not hermitian", "data"])
 def test_a_step_projects_on_the_tangent_space(target):
     """With learning rate 1 and all directions there, psi becomes psi (1 + F_loc - F), to first order."""
     about, phi = TARGETS[target]
@@ -253,6 +253,7 @@ def test_data_cannot_be_drawn_anew():
         Projection(Data(SIGMA, [0.0, 0.0]), state_of("real"), optimizer=optax.sgd(0.1), refresh=True)
 
 
+@pytest.mark.slow
 def test_a_target_that_is_drawn_directly():
     """Normalised states, without chains: infidelity of two of them within 4 sigma."""
     one, other = (VariationalState(ansatz.ARDense(SPACE), Direct(SPACE), 2000, seed=seed) for seed in (0, 1))

@@ -79,7 +79,11 @@ def likelihood(state, data):
     return np.mean(numbers)
 
 
-@pytest.mark.parametrize(("space", "chunk_size"), [(SPACE, None), (Qubit(4), 7)], ids=["spins", "qubits in chunks"])
+@pytest.mark.parametrize(
+    ("space", "chunk_size"),
+    [pytest.param(SPACE, None, marks=pytest.mark.slow), (Qubit(4), 7)],
+    ids=["spins", "qubits in chunks"],
+)
 def test_loss_and_probabilities(space, chunk_size):
     """Every basis of X, Y and Z on some sites, against the dense matrix of the rotation."""
     state = state_of("real", space, chunk_size=chunk_size)
@@ -130,7 +134,7 @@ def test_equal_outcomes_count_once_and_rows_are_filled_up():
 @pytest.mark.parametrize(
     ("method", "solver", "momentum"),
     [
-        ("parameters", "cholesky", 0.8),
+        pytest.param("parameters", "cholesky", 0.8, marks=pytest.mark.slow),
         ("parameters", "pinv", 0.0),
         pytest.param("parameters", "cg", 0.0, marks=pytest.mark.slow),
         ("samples", "cholesky", 0.0),

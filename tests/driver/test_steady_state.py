@@ -51,6 +51,7 @@ def falling(first, last, n):
 # --- one spin --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_optical_bloch_equations():
     """The steady state in closed form, to 1e-6."""
     state = VariationalState(DensityRBM(), Exact(Doubled(ONE)), seed=1)

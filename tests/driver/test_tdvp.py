@@ -22,6 +22,7 @@ from manybody.operator.lindblad import left
 from manybody.parallel import mesh_comm
 from manybody.sampler import Direct, Exact, LocalFlip, Metropolis
 from manybody.sr import SR
+from tests.cases import some_slow
 from tests.estimator.ansatzes import pair_apply, pair_init, spread
 
 SPACE = Spin(3)
@@ -63,8 +64,18 @@ def drive(t):
     return hamiltonian.ising(SPACE, CHAIN, J=0.7, h=0.9 + 0.5 * math.sin(3 * t))
 
 
-@pytest.mark.parametrize("kind", ["real", "imaginary"])
-@pytest.mark.parametrize("generator", [ISING, drive], ids=["constant", "driven"])
+@pytest.mark.parametrize(
+    ("generator", "kind"),
+    some_slow(
+        {
+            "constant-real": (ISING, "real"),
+            "constant-imaginary": (ISING, "imaginary"),
+            "driven-real": (drive, "real"),
+            "driven-imaginary": (drive, "imaginary"),
+        },
+        ["constant-imaginary", "driven-real"],
+    ),
+)
 def test_a_state_that_can_be_anything_follows_the_equation(kind, generator):
     """Fidelity and observables at all times of the grid to 1e-8, nothing left over."""
     table = Table(SPACE)
@@ -129,7 +140,14 @@ def test_a_density_matrix_follows_its_equation():
     np.testing.assert_allclose(found / np.trace(found), wanted / np.trace(wanted), atol=1e-8)
 
 
-@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2), ("rk23", 3), ("rk4", 4), ("rk45", 5)])
+@pytest.mark.parametrize(
+    ("method", "order"),
+    [
+        ("heun", 2),
+        ("rk45", 5),
+        *(pytest.param(*x, marks=pytest.mark.slow) for x in (("euler", 1), ("rk23", 3), ("rk4", 4))),
+    ],
+)
 def test_energy_is_conserved_to_the_order_of_the_integrator(method, order):
     """And the state is right to it; slopes to 0.15."""
     table = Table(SPACE)
@@ -194,7 +212,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("kind", ["real", "imaginary"])
+@pytest.mark.parametrize("kind", ["real", pytest.param("imaginary", marks=pytest.mark.slow)])
 def test_velocity_and_residual(name, kind):
     """McLachlan's principle for parameters of all kinds; finite differences, 1e-5 of the largest velocity."""
     state = VariationalState(NETWORKS[name](), Exact(SIX))
@@ -273,6 +291,7 @@ class StopAt(Hook):
         return record["step"] == self.step
 
 
+@pytest.mark.slow  # so does tests/distributed
 def test_taken_up_bit_for_bit(tmp_path):
     """Two calls with a grid each; interrupted in the first one or the second one."""
     whole, again = sampled(), sampled()

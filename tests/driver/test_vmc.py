@@ -38,9 +38,9 @@ def _chains(n_samples: int = 64, **options) -> VariationalState:
     ("optimizer", "preconditioner", "n_steps", "accuracy"),
     [
         (optax.sgd(0.1), SR(1e-4), 150, 1e-6),
-        (optax.sgd(0.1), SR(1e-4, momentum=0.5), 150, 1e-6),
-        (optax.adam(0.02), None, 400, 1e-3),
-        (optax.sgd(0.05), None, 400, 1e-2),
+        pytest.param(optax.sgd(0.1), SR(1e-4, momentum=0.5), 150, 1e-6, marks=pytest.mark.slow),
+        pytest.param(optax.adam(0.02), None, 400, 1e-3, marks=pytest.mark.slow),
+        pytest.param(optax.sgd(0.05), None, 400, 1e-2, marks=pytest.mark.slow),
     ],
     ids=["sr", "spring", "adam", "gradient"],
 )

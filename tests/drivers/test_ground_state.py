@@ -115,6 +115,7 @@ def test_result(finished: Path) -> None:
     assert 0 < result["error"] < 0.5
 
 
+@pytest.mark.slow
 def test_as_a_process_with_exact_sums(tmp_path: Path) -> None:
     rate = {"kind": "linear", "start": 0.4, "stop": 0.2}
     shift = {"kind": "exponential", "start": 0.1, "stop": 0.001, "steps": 2}

@@ -52,6 +52,7 @@ def finished(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_driven_quench_is_exact(finished):
     result = json.loads((finished / "out" / "result.json").read_text())
     assert result["t"] == 0.2

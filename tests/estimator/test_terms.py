@@ -14,6 +14,7 @@ from manybody.hilbert import Blockade, Constrained, Fermion, Fock, Qubit, Spin
 from manybody.operator.spin import spin_matrices
 from manybody.parallel import Comm, mesh_comm
 from manybody.sampler import Exact, Exchange, Metropolis
+from tests.cases import some_slow
 
 CHAIN = lattice.chain(6)
 SPIN = Spin(6, total_sz=0)
@@ -106,7 +107,7 @@ def same(found, right, tolerance):
         np.testing.assert_allclose(getattr(found, name), expected, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("name", some_slow({name: name for name in OPERATORS}, ["spins", "spin 1", "bosons"]))
 def test_terms_of_exact_states(name):
     """Against dense matrices, and no error."""
     op, parts = OPERATORS[name]()
@@ -235,6 +236,7 @@ def test_functions_of_complex_means():
     np.testing.assert_allclose(found.mean, [a * b, a], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_errors_are_right():
     """Deviations from the exact values over their errors, 12 runs and 9 quantities: a chi^2 per quantity."""
     sampler = Metropolis(SPIN, Exchange(CHAIN), n_chains=32, n_burn_in=20)

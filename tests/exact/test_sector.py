@@ -21,6 +21,7 @@ from manybody.lattice import Lattice, chain, honeycomb, square, triangular
 from manybody.operator import DiscreteOperator, permutation
 from manybody.operator.spin import sx, sy, sz
 from manybody.symmetry import Action, Permutation, PermutationGroup, Sector, action_on
+from tests.cases import some_slow
 
 ROWS = json.loads((Path(__file__).parent.parent / "data" / "energies.json").read_text(encoding="utf-8"))
 
@@ -58,6 +59,22 @@ def threefold(lattice: Lattice) -> PermutationGroup:
     return group.subgroup(np.flatnonzero(np.isin(turns, (2, -1))).tolist())
 
 
+MANY_SECTORS = (
+    "chain",
+    "magnetised",
+    "frustrated",
+    "triangular",
+    "honeycomb",
+    "spin 1",
+    "fermions, even",
+    "fermions, any",
+    "antiperiodic, odd",
+    "electrons",
+    "blockade",
+    "phonons",
+    "permutations",
+)
+"""Those that take long, and of which others have a part each; `electrons, turned over`, `threefold` and others stay."""
 RING = chain(4, twist=np.pi)
 SYSTEMS: dict[str, Callable[[], tuple[DiscreteOperator, PermutationGroup]]] = {
     "chain": lambda: (heisenberg(Spin(6), chain(6)), chain(6).space_group().with_inversion()),
@@ -115,7 +132,7 @@ def transformed(action: Action, states: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-@every_system
+@pytest.mark.parametrize("name", some_slow({name: name for name in SYSTEMS}, MANY_SECTORS))
 def test_sectors_hold_the_spectrum_between_them(name: str) -> None:
     """Each level as often as the dimension of its representation says; with states that are right."""
     operator, group = system(name)
@@ -298,7 +315,9 @@ LITERATURE: dict[str, tuple[float, Callable[[], DiscreteOperator], Lattice]] = {
 }
 
 
-@pytest.mark.parametrize("name", LITERATURE)
+@pytest.mark.parametrize(
+    "name", some_slow({name: name for name in LITERATURE}, ["Bose-Hubbard", "Heisenberg chain 16", "t-V chain, odd"])
+)
 def test_the_lowest_of_all_sectors(name: str) -> None:
     expected, make, lattice = LITERATURE[name]
     operator, group = make(), lattice.space_group()
@@ -309,6 +328,7 @@ def test_the_lowest_of_all_sectors(name: str) -> None:
     assert min(found) == pytest.approx(expected, rel=0, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_square_of_sixteen_spins() -> None:
     """In the fully symmetric sector, even under inversion (H. J. Schulz et al., J. Phys. I 6, 675 (1996))."""
     lattice, space = square(4), Spin(16, total_sz=0)

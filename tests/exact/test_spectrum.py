@@ -13,6 +13,7 @@ from manybody.hilbert import Spin
 from manybody.lattice import chain, square, triangular
 from manybody.operator import LocalOperator
 from manybody.operator.spin import sp, spin_matrices, sx, sy, sz
+from tests.cases import some_slow
 
 
 @pytest.mark.parametrize("n", [6, 10])
@@ -58,7 +59,10 @@ OPERATORS = {
 }
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize(
+    "name",
+    some_slow({name: name for name in OPERATORS}, ["heisenberg-10", "aklt-6", "frustrated-square-9", "positive-9"]),
+)
 def test_lowest_states_are_those_of_dense_diagonalisation(name: str) -> None:
     """For every k, multiplets in full: a Krylov space of one vector misses copies and says nothing."""
     operator = OPERATORS[name]()

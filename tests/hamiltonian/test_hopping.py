@@ -155,7 +155,7 @@ def test_t_v_with_everything() -> None:
     np.testing.assert_allclose(t_v(Fermion(4), TORUS, t=T, V=V).to_dense(), expected, atol=1e-13)
 
 
-@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("constrained", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_t_j_with_everything(constrained: bool) -> None:
     """On the full space the hops still avoid what the constraint forbids, and S and n act as ever."""
     free = Fermion(4, n_components=2)
@@ -219,6 +219,7 @@ def test_images_double_the_bonds_of_two_sites(images: bool) -> None:
         assert mb.exact.ground_state(operator).energies[0] == pytest.approx(-factor)
 
 
+@pytest.mark.slow
 def test_nagaoka() -> None:
     """J = 0 and one hole on a square: -2 t with all spins parallel (Y. Nagaoka, Phys. Rev. 147, 392 (1966))."""
     square_of_four = square(2, periodic=False)

@@ -112,7 +112,7 @@ def test_t_v_is_xxz():
     assert fermions - 4 + 7 / 4 == pytest.approx(spins)
 
 
-@pytest.mark.parametrize("name", ["chain", "open", "triangle"])
+@pytest.mark.parametrize("name", ["chain", "open", pytest.param("triangle", marks=pytest.mark.slow)])
 def test_t_j(name):
     lattice = LATTICES[name]
     free = Fermion(4, n_components=2)

@@ -106,9 +106,9 @@ def test_bond_kinds_of_the_kitaev_model() -> None:
     "lattice",
     [
         chain(6),
-        square(3),
+        pytest.param(square(3), marks=pytest.mark.slow),
         square(3, 2),
-        square([[2, 1], [-1, 2]]),
+        pytest.param(square([[2, 1], [-1, 2]]), marks=pytest.mark.slow),
         rectangle(2, 3, a=1.0, b=1.4),
         square(3, periodic=False),
         Lattice([[1, 0], [0, 1]], 2, [[0.1, 0.2], [0.6, -0.2]]),
@@ -231,7 +231,16 @@ def test_little_groups(lattice: Lattice, momentum: tuple, n_arms: int, dimension
             np.testing.assert_allclose(matrix, phase * np.eye(len(matrix)), atol=1e-12)
 
 
-@pytest.mark.parametrize("lattice", [square(4), triangular(3), kagome(3), shastry_sutherland(2), diamond(2)], ids=repr)
+@pytest.mark.parametrize(
+    "lattice",
+    [
+        triangular(3),
+        kagome(3),
+        shastry_sutherland(2),
+        *(pytest.param(lattice, marks=pytest.mark.slow) for lattice in (square(4), diamond(2))),
+    ],
+    ids=repr,
+)
 def test_stars_and_little_groups_are_all_representations(lattice: Lattice) -> None:
     """Each irreducible representation of the space group belongs to one star and one of the little group."""
     group, left, dimensions = lattice.space_group(), lattice.momenta().tolist(), []

@@ -12,11 +12,11 @@ from manybody.operator import fermion, spin
 from tests.observables.systems import SYSTEMS, exact_state, products, whole, with_table
 
 CASES = [
-    ("chain", "zz", True),
+    pytest.param("chain", "zz", True, marks=pytest.mark.slow),
     ("honeycomb", "ss", False),
-    ("field", "ss", True),
+    pytest.param("field", "ss", True, marks=pytest.mark.slow),
     ("spin 1", "xx", False),
-    ("hubbard", "nn", True),
+    pytest.param("hubbard", "nn", True, marks=pytest.mark.slow),
     ("hubbard", "ss", True),
     ("open", "nn", True),
 ]

@@ -22,7 +22,10 @@ def right(name, order):
     return means, (kets.conj() @ kets.T).real - np.outer(means, means)
 
 
-@pytest.mark.parametrize(("name", "order", "reference"), [("chain", 1, 0), ("honeycomb", 1, 5), ("chain", 2, None)])
+@pytest.mark.parametrize(
+    ("name", "order", "reference"),
+    [("honeycomb", 1, 5), ("chain", 2, None), pytest.param("chain", 1, 0, marks=pytest.mark.slow)],
+)
 def test_against_all_amplitudes(name, order, reference):
     means, together = right(name, order)
     found = dimer_correlations(exact_state(name), SYSTEMS[name][0], order, reference=reference)
@@ -46,6 +49,7 @@ def test_where_the_bonds_are():
     assert sorted(np.abs(ring.vectors[:, 0]).tolist()) == [0, 1, 1, 2, 2, 3]
 
 
+@pytest.mark.slow
 def test_monte_carlo():
     lattice, space = SYSTEMS["chain"]
     sampler = mb.sampler.Metropolis(space, mb.sampler.Exchange(lattice), n_chains=32, n_burn_in=20)

@@ -156,7 +156,8 @@ def test_ratios_may_be_tiny_and_amplitudes_anything():
     assert renyi2(exact, [0]).mean == pytest.approx(np.log(2), rel=0, abs=1e-12)
 
 
-@pytest.mark.parametrize("n_workers", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_workers", [2, 4])
 def test_workers(n_workers):
     """The same samples in one process and on several devices."""
     comm = mesh_comm(jax.devices()[:n_workers])

@@ -73,7 +73,10 @@ def lowest(s, total_sz):
     return with_table(space, mb.exact.ground_state(ham).states[:, 0])
 
 
-@pytest.mark.parametrize(("s", "total_sz", "right"), [(0.5, 0, 0), (0.5, 1, 2), (1, 0, 0), (1, 2, 6)])
+@pytest.mark.parametrize(
+    ("s", "total_sz", "right"),
+    [(0.5, 1, 2), (1, 0, 0), *(pytest.param(*x, marks=pytest.mark.slow) for x in ((0.5, 0, 0), (1, 2, 6)))],
+)
 def test_total_spin(s, total_sz, right):
     """Multiplets of the chain; a definite spin has no variance."""
     found = total_spin(lowest(s, total_sz))

@@ -61,6 +61,7 @@ def test_weights_of_irreps():
     assert np.all(ground.variance < 1e-18)
 
 
+@pytest.mark.slow
 def test_monte_carlo():
     lattice, space = SYSTEMS["chain"]
     exact = exact_state("chain")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from manybody.hilbert import DiscreteSpace, Qubit, Spin
 from manybody.operator import DiscreteOperator, LocalOperator, identity
 from manybody.operator.spin import sigmax, sigmay, sigmaz, sm, sp, spin_matrices, sx, sy, sz
+from tests.cases import some_slow
 from tests.operator.kronecker import conserving, dense, dense_of, leads_out, projected, random_matrix, row_of
 
 SPACES = {
@@ -92,14 +93,14 @@ def check_algebra(data: st.DataObject, space: DiscreteSpace, conserve: bool) -> 
         assert a.fold().is_hermitian == np.allclose(matrix_a, matrix_a.conj().T, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+@pytest.mark.parametrize("space", some_slow(SPACES, ["qubit", "spin-1/2", "spin-3/2"]))
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_algebra(space: DiscreteSpace, data: st.DataObject) -> None:
     check_algebra(data, space, conserve=False)
 
 
-@pytest.mark.parametrize("space", SECTORS.values(), ids=SECTORS)
+@pytest.mark.parametrize("space", some_slow(SECTORS, ["spin-1/2", "spin-3/2"]))
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_algebra_in_a_sector(space: DiscreteSpace, data: st.DataObject) -> None:

@@ -55,6 +55,10 @@ def reorder(space: Fermion) -> np.ndarray:
 
 # --- fermions ---------------------------------------------------------------------------------------------------------
 
+five, three = (
+    pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, n))])
+    for n in (5, 3)
+)
 SPACES = {
     "one component": Fermion(4),
     "up and down": Fermion(3, n_components=2),
@@ -63,7 +67,7 @@ SPACES = {
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-@pytest.mark.parametrize("seed", range(5))
+@five
 def test_matrices_agree_up_to_the_signed_permutation(space, seed):
     theirs = random_ladders(np.random.default_rng(seed), space.size)
     ours = from_openfermion(theirs, space)
@@ -74,7 +78,7 @@ def test_matrices_agree_up_to_the_signed_permutation(space, seed):
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-@pytest.mark.parametrize("seed", range(5))
+@five
 def test_round_trip_is_normal_ordering(space, seed):
     theirs = random_ladders(np.random.default_rng(seed), space.size)
     ours = from_openfermion(theirs, space)
@@ -93,7 +97,7 @@ def test_every_string_of_matrices_on_modes(string):
     np.testing.assert_allclose(operator.to_dense(), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@five
 def test_conditions_and_signs_together(seed):
     rng = np.random.default_rng(seed)
     projector = PauliStrings(Fermion(4), {"Z1": 0.5, "": 0.5}) @ PauliStrings(Fermion(4), {"Z3": -0.5, "": 0.5})
@@ -196,7 +200,7 @@ def test_constrained_fermions():
 
 
 @pytest.mark.parametrize("space", [Qubit(4), Spin(4), Product(Spin(2), Qubit(2)), Fock(4, n_max=1)], ids=str)
-@pytest.mark.parametrize("seed", range(3))
+@three
 def test_qubits(space, seed):
     theirs = random_strings(np.random.default_rng(seed), 4)
     ours = from_openfermion(theirs, space)
@@ -223,7 +227,7 @@ def test_strings_longer_than_a_word():
     assert from_openfermion(to_openfermion(operator), Qubit(70)) == operator
 
 
-@pytest.mark.parametrize("seed", range(3))
+@three
 def test_bosons(seed):
     rng = np.random.default_rng(seed)
     theirs = openfermion.BosonOperator((), 0.5 - 1j)
@@ -236,7 +240,14 @@ def test_bosons(seed):
     np.testing.assert_allclose(ours.to_dense(), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("space", [Fock(3, n_max=2), Fock(2, n_max=4), Fock(3, n_max=3, n_particles=4)], ids=str)
+@pytest.mark.parametrize(
+    "space",
+    [
+        Fock(3, n_max=2),
+        *(pytest.param(space, marks=pytest.mark.slow) for space in (Fock(2, n_max=4), Fock(3, n_max=3, n_particles=4))),
+    ],
+    ids=str,
+)
 def test_bosons_there_and_back(space):
     """Any matrices on sites: what OpenFermion has, on more levels than ours, agrees with them on ours."""
     rng, full = np.random.default_rng(5), Fock(space.size, space.local_dimensions[0] - 1)

@@ -14,6 +14,7 @@ from manybody.operator import LocalOperator, permutation, spin_inversion
 from manybody.operator.fermion import create, destroy
 from manybody.operator.spin import sp, sx, sy, sz
 from manybody.testing import check_operator
+from tests.cases import some_slow
 
 
 def dense(space: DiscreteSpace, sites: list[int], turned: tuple[int, ...] = ()) -> np.ndarray:
@@ -53,7 +54,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    some_slow({name: name for name in CASES}, ["spins 1", "two kinds of fermions", "sector", "spins", "fermions"]),
+)
 def test_permutation(name: str) -> None:
     space, sites = CASES[name]
     operator = permutation(space, sites)
@@ -119,8 +123,8 @@ def random_operator(space: DiscreteSpace, seed: int):
         (Spin(4), [2, 0, 3, 1]),
         (Spin(3, s=1), [2, 0, 1]),
         (Fermion(5), [3, 1, 4, 0, 2]),
-        (Product(Spin(2, s=1), Fermion(3)), [1, 0, 4, 3, 2]),
-        (Product(Fermion(3), Fock(2, n_max=2)), [2, 0, 1, 4, 3]),
+        pytest.param(Product(Spin(2, s=1), Fermion(3)), [1, 0, 4, 3, 2], marks=pytest.mark.slow),
+        pytest.param(Product(Fermion(3), Fock(2, n_max=2)), [2, 0, 1, 4, 3], marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -28,7 +28,7 @@ def assert_same(one, other) -> None:
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("s", [0.5, 1, 1.5])
+@pytest.mark.parametrize("s", [0.5, pytest.param(1, marks=pytest.mark.slow), 1.5])
 @pytest.mark.parametrize("axis", ["x", "y", "z", "+", "-"])
 def test_spins(s, axis):
     space = Spin(2, s)

@@ -32,7 +32,9 @@ SPACES = {
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-@pytest.mark.parametrize("kind", ["complex", "real", "few", "diagonal"])
+@pytest.mark.parametrize(
+    "kind", ["complex", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("real", "few", "diagonal"))]
+)
 def test_elements(space, kind):
     rng = np.random.default_rng(len(kind))
     matrix = random_matrix(rng, space.n_states, kind)

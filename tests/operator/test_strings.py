@@ -17,7 +17,7 @@ RNG = np.random.default_rng(1)
 # --- Pauli strings ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("space", [Qubit(3), Spin(3), Fermion(3)])
+@pytest.mark.parametrize("space", [pytest.param(Qubit(3), marks=pytest.mark.slow), Spin(3), Fermion(3)])
 def test_every_string(space):
     for letters in itertools.product("IXYZ", repeat=3):
         string = "".join(letters)

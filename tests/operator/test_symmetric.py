@@ -17,6 +17,7 @@ from manybody.lattice import chain, honeycomb, square
 from manybody.operator import DiscreteOperator, FermionOperator, broken_element, is_symmetric, permutation
 from manybody.operator.spin import sx, sy, sz
 from manybody.symmetry import Action, Permutation, PermutationGroup, action_on
+from tests.cases import some_slow
 
 RING, TWISTED = chain(4), chain(4, twist=np.pi)
 INVERSION = PermutationGroup([range(4)] * 2, inverts=[False, True])
@@ -91,7 +92,14 @@ def matrices(action: Action) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize(("operator", "group", "expected"), CASES, ids=range(len(CASES)))
+MUCH_ALIKE = (0, 2, 3, 7, 11, 12, 14, 16, 21, 24, 25)
+"""Numbers of cases that differ from others in a coupling or a lattice only."""
+
+
+@pytest.mark.parametrize(
+    ("operator", "group", "expected"),
+    some_slow({str(number): case for number, case in enumerate(CASES)}, map(str, MUCH_ALIKE)),
+)
 def test_small_spaces(operator: DiscreteOperator, group: PermutationGroup, expected: bool) -> None:
     dense = operator.to_dense()
     of_generators = matrices(action_on(operator.space, group))
@@ -127,7 +135,13 @@ def test_kinds_of_bonds() -> None:
 
 
 @pytest.mark.parametrize(
-    "space", [Fermion(5, 2), Fermion(40, n_components=1), Product(Spin(3), Fermion(3)), Fock(3, 3)]
+    "space",
+    [
+        Fermion(5, 2),
+        Fermion(40, n_components=1),
+        pytest.param(Product(Spin(3), Fermion(3)), marks=pytest.mark.slow),
+        Fock(3, 3),
+    ],
 )
 def test_signs_and_images_are_those_of_the_action(space: DiscreteSpace) -> None:
     """Also with an element of its own for every configuration."""

@@ -120,8 +120,8 @@ CASES = {
 }
 
 
-# The others have much in common with these, or with what tests/distributed looks at by default.
-FEW = ("parameters", "qr-parameters", "cg")
+# The others have much in common with it, or with what tests/distributed looks at by default.
+FEW = ("cg",)
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_hops() -> None:
     assert anywhere == mb.sampler.Hop("all")
 
 
-@pytest.mark.parametrize("start", [BOSONS, ELECTRONS, SPINLESS])
+@pytest.mark.parametrize("start", [BOSONS, ELECTRONS, pytest.param(SPINLESS, marks=pytest.mark.slow)])
 def test_particles_can_be_optimised(start: tuple) -> None:
     config = tiny(*start, ("sampler", {"kind": "Exact"}), ("measure", ...))
     found = build.problem(config)

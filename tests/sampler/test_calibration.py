@@ -14,7 +14,8 @@ from manybody.sampler import Exact, LocalFlip, Metropolis
 from tests.test_calibration import LIMITS, N_RUNS, coverage
 
 
-@pytest.mark.parametrize(("n_chains", "n_draws"), [(8, 64), pytest.param(64, 8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_chains", "n_draws"), [(8, 64), (64, 8)])
 def test_runs_of_a_transverse_field_chain(n_chains, n_draws):
     """Seeds 0 to 1,999 of an RBM, one step of Metropolis between draws, so that they are correlated."""
     space = Spin(4)

@@ -17,6 +17,7 @@ from manybody.sampler import Counted, Direct, Distinct
 from manybody.sampler.base import samples_spec
 from manybody.sampler.counted import _select
 from manybody.stats import estimate
+from tests.cases import some_slow
 from tests.contract.test_moves import MIXED, MIXED_SUM
 from tests.exact_formulas import QUICK
 from tests.sampler.amplitudes import DrawnTable, draw, drawn_table, probabilities, random_log_psi, table
@@ -50,7 +51,11 @@ def estimates(samples):
 # --- independent draws -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("space", [SPACE, Qubit(3), MIXED, MIXED_SUM, Fermion(4, n_fermions=2)], ids=repr)
+@pytest.mark.parametrize(
+    "space",
+    [SPACE, MIXED_SUM, *(pytest.param(x, marks=pytest.mark.slow) for x in (Qubit(3), MIXED, Fermion(4, n_fermions=2)))],
+    ids=repr,
+)
 def test_direct_draws_are_distributed_as_they_should(space):
     """4,000 independent draws, chi-square against |psi|^2, p > 1e-4."""
     log_psi = random_log_psi(space)
@@ -109,7 +114,7 @@ TREES = {
 }
 
 
-@pytest.mark.parametrize(("sampler", "n_draws"), TREES.values(), ids=TREES)
+@pytest.mark.parametrize(("sampler", "n_draws"), some_slow(TREES, ["distinct-two-trees", "counted"]))
 def test_weighted_means_and_their_errors(sampler, n_draws):
     """400 runs: the mean within 4 sigma (and a bias of order 1/n), the error bar within 25 % of the scatter."""
     samples = runs(sampler, n_draws)
@@ -129,19 +134,24 @@ def test_raw_weights_have_no_bias():
 
     rng = np.random.default_rng(3)
     log_p = np.log(P)
-    sums = []
     perturbed = log_p + rng.gumbel(size=(4000, len(P)))
-    for row in perturbed:
-        order = np.argsort(-row)
-        taken, threshold = order[:8], row[order[8]]
-        log_weight, missed = _log_weights(log_p[taken][None], np.array([[threshold]]))
-        np.testing.assert_allclose(missed[0], np.exp(-np.exp(log_p[taken] - threshold)), rtol=1e-12)
-        sums.append((np.exp(log_weight[0]).sum(), np.exp(log_weight[0]) @ VALUES[taken]))
-    for column, truth in zip(np.transpose(sums), (1, TRUTH), strict=True):
+    order = np.argsort(-perturbed, axis=1)[:, :9]
+    taken, threshold = order[:, :8], np.take_along_axis(perturbed, order[:, 8:], axis=1)
+    log_weight, missed = _log_weights(log_p[taken], threshold)
+    np.testing.assert_allclose(missed, np.exp(-np.exp(log_p[taken] - threshold)), rtol=1e-12)
+    sums = np.exp(log_weight).sum(axis=1), np.sum(np.exp(log_weight) * VALUES[taken], axis=1)
+    for column, truth in zip(sums, (1, TRUTH), strict=True):
         assert abs(column.mean() - truth) < 4 * column.std() / np.sqrt(len(column))
 
 
-@pytest.mark.parametrize("sampler", [Distinct(SPACE), Distinct(SPACE, n_trees=2), Counted(SPACE, 100, n_trees=2)])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        pytest.param(Distinct(SPACE), marks=pytest.mark.slow),
+        Distinct(SPACE, n_trees=2),
+        Counted(SPACE, 100, n_trees=2),
+    ],
+)
 def test_no_configuration_twice(sampler):
     samples = runs(sampler, 8, n_runs=20)
     index = SPACE.states_to_index(samples.sigma)
@@ -207,7 +217,14 @@ def test_places_are_given_without_bias():
 # --- workers ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sampler", [Direct(SPACE), Distinct(SPACE, n_trees=4), Counted(SPACE, 1000, n_trees=4)])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        Direct(SPACE),
+        pytest.param(Distinct(SPACE, n_trees=4), marks=pytest.mark.slow),
+        Counted(SPACE, 1000, n_trees=4),
+    ],
+)
 def test_same_samples_on_any_number_of_workers(sampler):
     def on(comm):
         def run(key):
@@ -226,13 +243,10 @@ def test_same_samples_on_any_number_of_workers(sampler):
 # --- in a run --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "n_samples"),
-    [
-        (Direct(SPACE), 64),
-        pytest.param(Distinct(SPACE), 12, marks=pytest.mark.slow),
-        pytest.param(Counted(SPACE, population=10_000), 16, marks=pytest.mark.slow),
-    ],
+    [(Direct(SPACE), 64), (Distinct(SPACE), 12), (Counted(SPACE, population=10_000), 16)],
 )
 def test_ground_state(sampler, n_samples):
     """Of a ring of six spins: 60 steps reach the energy to 1 %, with an error bar that agrees with that (4 sigma)."""

@@ -58,8 +58,8 @@ def test_evaluations_for_local_energies():
     np.testing.assert_allclose(values, other, rtol=1e-12)
 
 
-@pytest.mark.parametrize("held", ["int8", "float64", "elsewhere"])
-@pytest.mark.parametrize("surrogate", [False, True])
+@pytest.mark.parametrize("held", ["int8", pytest.param("float64", marks=pytest.mark.slow), "elsewhere"])
+@pytest.mark.parametrize("surrogate", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_configurations_are_kept_once(held, surrogate):
     """By the cache if its field `sigma` has them as they are, else by the sampler; the chains are the same."""
     space = Spin(4)
@@ -131,12 +131,17 @@ def test_trains():
 
 @pytest.mark.parametrize(
     ("ansatz", "space"),
-    [(Counting(), SPACE), (CountingIncremental(), Spin(6, s=1)), (CountingIncremental(), Spin(6, total_sz=0))],
+    [
+        pytest.param(Counting(), SPACE, marks=pytest.mark.slow),
+        pytest.param(CountingIncremental(), Spin(6, s=1), marks=pytest.mark.slow),
+        (CountingIncremental(), Spin(6, total_sz=0)),
+    ],
 )
 def test_it_keeps_the_laws_of_an_ansatz(ansatz, space):
     check_ansatz(ansatz, space)
 
 
+@pytest.mark.slow  # tests/contract has large parameters, too
 def test_lost_odds_are_no_mistake():
     """Weights so large that the cache of an RBM has nan in the place of odds."""
     ansatz = RBM()
@@ -198,6 +203,7 @@ def test_ansatzes_that_are_none(ansatz, complaint):
         check_ansatz(ansatz, SPACE)
 
 
+@pytest.mark.slow
 def test_moves_of_many_sites():
     check_ansatz(CountingIncremental(), SPACE, moves=(MultiFlip(5),))
     check_ansatz(CountingIncremental(), Spin(6, total_sz=0), moves=(Exchange(lattice.chain(6)),))

@@ -14,6 +14,7 @@ from manybody.hilbert import Blockade, Constrained, Doubled, Qubit, Spin
 from manybody.parallel import mesh_comm
 from manybody.sampler import Exact, Exchange, LocalFlip, Metropolis, Mixture, MultiFlip, Surrogate
 from manybody.sampler.surrogate import N_EXAMPLES
+from tests.cases import some_slow
 from tests.contract.test_moves import Raise
 from tests.sampler.amplitudes import CALLS, Counting, CountingIncremental, draw, probabilities, random_log_psi, table
 
@@ -71,7 +72,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("space", "move", "make", "n_steps", "sweep_size"), CASES.values(), ids=CASES)
+SLOW = ("one-step-bad", "bad", "longer-than-a-sweep", "sector", "mixture")
+
+
+@pytest.mark.parametrize(("space", "move", "make", "n_steps", "sweep_size"), some_slow(CASES, SLOW))
 def test_distribution(space, move, make, n_steps, sweep_size):
     """One draw each of 4,000 chains, independent: chi-square against |psi|^2, p > 1e-4; |phi|^2 is far from that."""
     log_psi = random_log_psi(space)
@@ -94,7 +98,7 @@ def metropolis(proposal, log_ratio):
     return moved + np.diag(1 - moved.sum(axis=1))
 
 
-@pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize("n_steps", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_with_incremental_updates(n_steps):
     """Both are updated from step to step: the law after two sweeps of four flips, by matrices; p > 1e-4.
 
@@ -188,7 +192,10 @@ def calls_of(function):
     return dict(CALLS), result
 
 
-@pytest.mark.parametrize(("n_steps", "sweep_size", "n_evaluations"), [(1, 6, 6), (4, 6, 2), (4, 8, 2), (10, 6, 1)])
+@pytest.mark.parametrize(
+    ("n_steps", "sweep_size", "n_evaluations"),
+    [(4, 6, 2), *(pytest.param(*x, marks=pytest.mark.slow) for x in ((1, 6, 6), (4, 8, 2), (10, 6, 1)))],
+)
 def test_evaluations_of_psi(n_steps, sweep_size, n_evaluations):
     """In each of 4 sweeps as many as there are walks, and one at the start, also if psi could be updated."""
     surrogate = Surrogate(rbm(), n_steps)
@@ -200,7 +207,7 @@ def test_evaluations_of_psi(n_steps, sweep_size, n_evaluations):
 
 
 @pytest.mark.parametrize(("sweep_size", "n_burn_in"), [(1, 0), (5, 3), (12, 1)])
-@pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize("n_steps", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_number_of_steps(sweep_size, n_burn_in, n_steps):
     """Sweeps have the length that they have without a surrogate: after k flips the parity is that of k."""
     constant = FullEvaluation(lambda params, sigma: jnp.zeros(sigma.shape[0]), {})

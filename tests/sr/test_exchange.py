@@ -31,7 +31,10 @@ class Cosines(nn.Module):
         return jnp.log(jnp.cosh(x @ w)).sum(-1) + jnp.cos(x[:, :3] + b[None]).sum(-1)
 
 
-@pytest.mark.parametrize(("width", "exchanged"), [(1, 1), (7, 1), (7, 100), (11, 100), (11, 2**22)])
+@pytest.mark.parametrize(
+    ("width", "exchanged"),
+    [(7, 1), (7, 100), (11, 2**22), *(pytest.param(*x, marks=pytest.mark.slow) for x in ((1, 1), (11, 100)))],
+)
 def test_columns_at_a_time(monkeypatch, width, exchanged):
     monkeypatch.setattr(MODULE, "_EXCHANGED", exchanged)
     sampler = Metropolis(Spin(5), LocalFlip(), 8)

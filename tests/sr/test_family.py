@@ -19,6 +19,7 @@ from manybody.parallel import REPLICATED, Comm, mesh_comm
 from manybody.sampler import Exact
 from manybody.sr import SR, Gradient, Problem, TangentFamily
 from manybody.sr.kernel import describe, kernel
+from tests.cases import some_slow
 from tests.exact_formulas import QUICK, Dense, to_vector
 
 N_SITES, SHIFT = 4, 1e-3
@@ -35,7 +36,7 @@ CHOICES = {
     for method in ("parameters", "samples")
     for solver in ("cholesky", "qr", "cg")
 }
-every = pytest.mark.parametrize("name", ANSATZES)
+every = pytest.mark.parametrize("name", some_slow({name: name for name in ANSATZES}, ["rbm"]))
 
 
 @functools.cache

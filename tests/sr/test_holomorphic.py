@@ -13,6 +13,7 @@ from manybody.network import as_network
 from manybody.parallel import Comm, mesh_comm
 from manybody.sr import SR, TangentMap
 from manybody.sr.holomorphic import is_holomorphic
+from tests.cases import some_slow
 from tests.sr.test_noise import CUTOFF, SHIFT, holomorphic, holomorphic_init, solved
 
 CHAIN = lattice.chain(6)
@@ -50,7 +51,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("module", "expected"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("module", "expected"), some_slow(CASES, ["mps", "rbm-shared", "jastrow"]))
 def test_found_out(module, expected):
     """And what is claimed holds: the derivative along iv is i times that along v."""
     network = as_network(module)

@@ -17,6 +17,7 @@ from manybody.sampler.base import samples_spec
 from manybody.sr import TangentMap, cost
 from manybody.sr.kernel import kernel, plan
 from manybody.sr.layers import find
+from tests.cases import some_slow
 from tests.estimator.ansatzes import NnxNet, pair_apply, pair_init
 from tests.exact_formulas import QUICK
 
@@ -198,7 +199,22 @@ def tangent_of(ansatz, comm=None, n_samples=N_SAMPLES, seed=0):
     return make, params, samples
 
 
-@pytest.mark.parametrize(("ansatz", "possible"), CASES.values(), ids=CASES)
+SLOW = (
+    "scanned-shared",
+    "one-input",
+    "remat",
+    "deep",
+    "complex",
+    "positions",
+    "scanned",
+    "vmapped",
+    "two-parts",
+    "no-bias",
+    "rbm-phase",
+)
+
+
+@pytest.mark.parametrize(("ansatz", "possible"), some_slow(CASES, SLOW))
 def test_kernel_is_that_of_the_jacobian(monkeypatch, ansatz, possible):
     """In all forms: as it is chosen, with no layer by its structure, and with every one."""
     make, params, samples = tangent_of(ansatz)
@@ -230,7 +246,7 @@ def test_layers_of_one_input():
     assert first == second != other
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [pytest.param("chosen", marks=pytest.mark.slow), "contracted", "structured"])
 @pytest.mark.parametrize("way", ["shared", "positions", "one_input", "bias_of_two"])
 def test_kernel_on_two_workers(monkeypatch, way, form):
     """Structured and contracted layers, more and fewer rows than parameters, columns that do not divide, chunks."""

@@ -166,5 +166,5 @@ def test_choice_depends_on_the_number_of_samples():
     for n_samples, expected in ((1000, [("Dense_0",)]), (1025, []), (2048, [])):
         make, params, samples = tangent_of(Flat(), n_samples=n_samples)
         assert list(plan(make(params, samples))[0]) == expected
-    words = {describe(tangent_of(RBM(), n_samples=n)[0](*tangent_of(RBM(), n_samples=n)[1:])) for n in (35, 36)}
+    words = {describe(make(*given)) for make, *given in (tangent_of(RBM(), n_samples=n) for n in (35, 36))}
     assert len(words) == 1

@@ -45,7 +45,7 @@ def error(solver: str, ansatz: RBM | MixedPrecision) -> float:
     return 1.0 if info["sr_code"] else float(np.linalg.norm(found - right) / np.linalg.norm(right))
 
 
-@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("mixed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_qr_bears_shifts_that_cholesky_does_not(mixed: bool) -> None:
     """The parameters are more than the samples tell apart: without shift the metric is singular."""
     ansatz = RBM(alpha=3, param_dtype="float32")
@@ -54,7 +54,7 @@ def test_qr_bears_shifts_that_cholesky_does_not(mixed: bool) -> None:
     assert error("cholesky", ansatz) > 1e-3
 
 
-@pytest.mark.parametrize("products", ["bfloat16", "float16"])
+@pytest.mark.parametrize("products", [pytest.param("bfloat16", marks=pytest.mark.slow), "float16"])
 def test_rows_residuals_and_sums_are_in_double_precision(products: str) -> None:
     """And rows are those of the ansatz in single precision to the rounding of products."""
     ansatz = RBM(alpha=3, param_dtype="float32")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time evolution, and all that must not depend on the layout: run_tdvp.py OUTPUT."""
+"""Time evolution, and all that must not depend on the layout: run_tdvp.py OUTPUT CASE."""
 
 import sys
 from collections.abc import Callable
@@ -63,22 +63,21 @@ def progress(driver: TDVP) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): driver.comm.exchange(np.asarray(key_data(leaf))) for path, leaf in leaves}
 
 
-def main(output: str) -> None:
-    """Write the arrays of all cases to one file."""
+def main(output: str, case: str) -> None:
+    """Write the arrays of a case to a file."""
     comm = parallel.launch()
     found = {"layout": np.array([comm.size, comm.n_processes])}
-    for case, make in CASES.items():
-        driver, keep = make(), Keep()
-        driver.run(GRID, hooks=[keep], progress=False)
-        names = [name for name in ("residual", "residual_integral", "cross_residual", "dt") if name in keep.records[0]]
-        found |= {f"{case}/{name}": np.array([record[name] for record in keep.records]) for name in names}
-        found[f"{case}/energy"] = np.array([record["energy"].mean for record in keep.records])
-        found |= {f"{case}/progress/{name}": value for name, value in progress(driver).items()}
-        folder = Path(output).parent / case
-        make().run(GRID, out=folder, hooks=[Keep(stop=True)], progress=False)
-        again = make()
-        again.run(GRID, out=folder, progress=False)
-        found |= {f"{case}/resumed/{name}": value for name, value in progress(again).items()}
+    driver, keep = CASES[case](), Keep()
+    driver.run(GRID, hooks=[keep], progress=False)
+    names = [name for name in ("residual", "residual_integral", "cross_residual", "dt") if name in keep.records[0]]
+    found |= {name: np.array([record[name] for record in keep.records]) for name in names}
+    found["energy"] = np.array([record["energy"].mean for record in keep.records])
+    found |= {f"progress/{name}": value for name, value in progress(driver).items()}
+    folder = Path(output).parent / case
+    CASES[case]().run(GRID, out=folder, hooks=[Keep(stop=True)], progress=False)
+    again = CASES[case]()
+    again.run(GRID, out=folder, progress=False)
+    found |= {f"resumed/{name}": value for name, value in progress(again).items()}
     if comm.is_root:
         np.savez(output, **found)
 
