@@ -10,6 +10,7 @@ the part of "sampling" that has nothing to do with the wave function: chains tha
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -30,6 +31,7 @@ import optax
 
 import manybody as mb
 from manybody import linalg
+from manybody._compile import OFTEN
 from manybody.amplitude import FullEvaluation
 from manybody.estimator import buffer_size, count_rows, local_values
 from manybody.sr.kernel import kernel
@@ -74,6 +76,7 @@ class Phases(NamedTuple):
 
 
 def main():
+    compile_as_steps()
     args = arguments()
     report = {"benchmark": "profile_step", "arguments": sys.argv[1:], "machine": harness.machine(), "cases": []}
     report["versions"] = {"jax": jax.__version__, "python": sys.version.split()[0]}
@@ -91,6 +94,12 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--out", help="file for the report")
     return parser.parse_args()
+
+
+def compile_as_steps():
+    """Let XLA compile each phase as it compiles a step; must come before its first program."""
+    options = [f"--{name}={value}" for name, value in OFTEN.items()]
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *options]).strip()
 
 
 def build(problem):

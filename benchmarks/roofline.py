@@ -38,6 +38,7 @@ FACTORISATIONS = {
 
 
 def main():
+    profile_step.compile_as_steps()
     args = arguments()
     report = {"benchmark": "roofline", "arguments": sys.argv[1:], "machine": harness.machine(), "cases": []}
     report["versions"] = {"jax": jax.__version__, "python": sys.version.split()[0]}

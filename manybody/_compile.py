@@ -15,10 +15,11 @@ Options = dict[str, str | int | bool]
 ONCE: Options = {"xla_backend_optimization_level": 0}
 """Compiler options for programs that run once: slower code in half the time."""
 
-_OFTEN: Options = {
+OFTEN: Options = {
     "xla_cpu_prefer_vector_width": 512,
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
 }
+"""Compiler options for programs that run often, on processors."""
 
 
 def often() -> Options:
@@ -29,7 +30,7 @@ def often() -> Options:
     surrounds them as well, with functions and sums slower than those of the compiler. What `XLA_FLAGS` says counts.
     """
     said = os.environ.get("XLA_FLAGS", "")
-    return {name: x for name, x in _OFTEN.items() if name not in said} if jax.default_backend() == "cpu" else {}
+    return {name: x for name, x in OFTEN.items() if name not in said} if jax.default_backend() == "cpu" else {}
 
 
 def ahead(program: Any, *arguments: Any) -> Any:

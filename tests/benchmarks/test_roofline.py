@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from manybody import _compile
 from tests.benchmarks.scripts import BENCHMARKS, load
 
 
@@ -67,6 +68,7 @@ ASKED = ["resnet, 6 x 6, f32", "N = 20, alpha = 1, f64"]
 
 
 def test_problems_of_the_roofline(roofline, monkeypatch, capsys):
+    monkeypatch.setenv("XLA_FLAGS", "")
     monkeypatch.setattr(roofline, "peaks", lambda rounds: {"memory": float(rounds)})
     monkeypatch.setattr(roofline, "measure", lambda name, peaks, rounds: {"seen": [name, peaks["memory"], rounds]})
     monkeypatch.setattr(roofline, "show", lambda case: None)
@@ -74,9 +76,16 @@ def test_problems_of_the_roofline(roofline, monkeypatch, capsys):
     roofline.main()
     cases = json.loads(capsys.readouterr().out)["cases"]
     assert [(case["problem"], case["seen"]) for case in cases] == [(name, [name, 3.0, 3]) for name in ASKED]
+    check_options()
+
+
+def check_options():
+    """Phases are compiled as a step is: it leaves to the environment what that says."""
+    assert _compile.often() == {}
 
 
 def test_problems_of_the_profile(monkeypatch, capsys):
+    monkeypatch.setenv("XLA_FLAGS", "")
     profile = load(BENCHMARKS / "profile_step.py")
     monkeypatch.setattr(profile, "PROBLEMS", {name: lambda name=name: name for name in profile.PROBLEMS})
     monkeypatch.setattr(profile, "build", lambda problem: problem)
@@ -86,3 +95,4 @@ def test_problems_of_the_profile(monkeypatch, capsys):
     profile.main()
     cases = json.loads(capsys.readouterr().out)["cases"]
     assert [(case["problem"], case["phases"]["seen"]) for case in cases] == [(name, [name, 3]) for name in ASKED]
+    check_options()
