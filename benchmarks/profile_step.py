@@ -99,7 +99,7 @@ def arguments():
 def compile_as_steps():
     """Let XLA compile each phase as it compiles a step; must come before its first program."""
     options = [f"--{name}={value}" for name, value in OFTEN.items()]
-    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *options]).strip()
+    os.environ["XLA_FLAGS"] = " ".join([*options, os.environ.get("XLA_FLAGS", "")])  # of two values the last one counts
 
 
 def build(problem):

@@ -21,7 +21,10 @@ HAMILTONIAN = ising(SPACE, chain(3), J=1.0, h=1.0)
 STATE = VariationalState(MeanField(param_dtype=complex), Exact(SPACE), seed=1)
 
 
-def test_ahead():
+def test_ahead(monkeypatch):
+    told = []
+    for name in ("give_back", "keep"):
+        monkeypatch.setattr(f"manybody._allocator.{name}", lambda name=name: told.append(name))
     n_traces = 0
 
     def square(x):
@@ -30,7 +33,7 @@ def test_ahead():
         return x * x
 
     program = _compile.ahead(jax.jit(square), jnp.arange(3.0))
-    assert n_traces == 1
+    assert (n_traces, told) == (1, ["give_back", "keep"])
     np.testing.assert_array_equal(program(jnp.arange(3.0)), [0.0, 1.0, 4.0])
     assert n_traces == 1
 
@@ -77,4 +80,14 @@ def test_programs_have_these_options(module, run, monkeypatch):
         monkeypatch.setattr(state, keeping.__name__, keeping.__wrapped__)
     monkeypatch.setattr(f"manybody.{module}.often", lambda: {"xla_no_such_option": 1})
     with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+        run()
+
+
+@pytest.mark.parametrize(("module", "run"), [("descent", descent), ("motion", motion)])
+def test_drivers_compile_ahead(module, run, monkeypatch):
+    def refuse(program, *arguments):
+        raise InterruptedError
+
+    monkeypatch.setattr(f"manybody.driver.{module}.ahead", refuse)
+    with pytest.raises(InterruptedError):
         run()
