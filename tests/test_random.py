@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from manybody._random import successors, written_out
+from manybody.parallel import Comm
 
 USES = {
     "split": lambda key: jax.random.key_data(jax.random.split(key, (3, 2))),
@@ -47,6 +48,18 @@ def test_no_loop_is_left():
     key = jax.random.key(0)
     assert "while" in text(key), "JAX has changed its generator: this module may no longer be needed"
     assert "while" not in text(written_out(key))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="what is put into one kernel differs")
+def test_keys_of_chains_are_one_hash_in_a_kernel():
+    """XLA would put the hash that makes their common key into it as well: then LLVM takes a second for the kernel."""
+
+    def keys(key):
+        return jax.random.key_data(Comm().chain_keys(successors(key)[0], 1024))
+
+    kernels = jax.jit(keys).lower(jax.random.key(0)).compile().as_text().split("\n\n")
+    rounds = [kernel.count(" xor(") for kernel in kernels]
+    assert 20 <= max(rounds) < 40
 
 
 def test_other_generators_stay_what_they_are():

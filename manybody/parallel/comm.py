@@ -99,6 +99,9 @@ class Comm:
 
     def chain_keys(self, key: Key[Array, ""], n_local: int) -> Key[Array, "chains"]:
         """One key per local chain, made from its *global* number: random numbers do not depend on the layout."""
+        # `key` is mostly a hash itself. Without the barrier XLA puts both hashes into one kernel, over which LLVM
+        # spends a second.
+        key = jax.lax.optimization_barrier(key)
         return jax.vmap(lambda chain: jax.random.fold_in(key, chain))(self.global_index(n_local))
 
     # --- host side ---------------------------------------------------------------------------------------------------
