@@ -31,7 +31,7 @@ def levels_of(
     table = _value_table(space)
     line = _as_line(table)
     if line is not None:
-        return jax.lax.div(values.astype(jnp.int32) - line[0], jnp.int32(line[1]))  # without a rest
+        return _quotient(values.astype(jnp.int32) - line[0], line[1])
     known = jnp.asarray(table.T)[sites] == values[..., None]  # (..., changed, levels)
     return jnp.argmax(known, axis=-1).astype(jnp.int32)
 
@@ -41,6 +41,15 @@ def levels_at(
 ) -> Int[Array, "*batch changed"]:
     """Levels of `sites` in configurations."""
     return levels_of(space, sites, jnp.take_along_axis(sigma, sites, axis=-1, mode="promise_in_bounds"))
+
+
+def _quotient(x: Int[Array, "*shape"], step: int) -> Int[Array, "*shape"]:
+    """x / step, without a rest."""
+    shift = abs(step).bit_length() - 1
+    if abs(step) != 2**shift:
+        return jax.lax.div(x, jnp.int32(step))
+    quotient = x >> shift  # XLA takes a division for so expensive that it becomes a kernel of its own
+    return -quotient if step < 0 else quotient
 
 
 def _as_line(table: np.ndarray) -> tuple[int, int] | None:
