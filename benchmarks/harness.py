@@ -230,6 +230,18 @@ def ratio(slow, fast):
     }
 
 
+def use_processors(n):
+    """Keep this process, and workers that it starts from now on, on some of the processors that it may use.
+
+    Raises:
+        ValueError: if there are not so many.
+    """
+    there = sorted(os.sched_getaffinity(0))
+    if not 1 <= n <= len(there):
+        raise ValueError(f"There are {len(there)} processors, not {n}.")
+    os.sched_setaffinity(0, there[-n:])  # interrupts often come to the first ones
+
+
 def machine():
     """What the numbers were measured on."""
     try:
@@ -239,7 +251,7 @@ def machine():
         cpu = platform.processor()
     return {
         "cpu": cpu,
-        "n_cpus": os.cpu_count(),
+        "n_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load_average": os.getloadavg(),
         "system": platform.platform(),
         "commit": commit(),

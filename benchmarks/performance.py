@@ -20,6 +20,7 @@ import performance_page
 PARTS = {
     "vs_netket": ("vs_netket.py", [], "--rounds", 3, 9),
     "small": ("small.py", [], "--rounds", 3, 15),
+    "small_one": ("small.py", ["--processors", "1", "--samples", "16"], "--rounds", 3, 15),
     "networks": ("networks.py", [], "--rounds", 2, 7),
     "start": ("start.py", [], "--rounds", 1, 5),
     "kernel": ("kernel.py", ["--parts", "large", "kinds"], "--rounds", 1, 3),
@@ -36,6 +37,7 @@ OPTIONAL = ("tdvp",)
 PEERS = {
     "vs_netket": ("netket",),
     "small": ("netket",),
+    "small_one": ("netket",),
     "networks": ("netket", "quantax"),
     "start": ("netket",),
     "tdvp": ("netket", "jvmc"),

@@ -47,7 +47,8 @@ def origin(report):
     load = machine["load_average"][0]
     versions = ", ".join(f"{name} {number}" for name, number in sorted(versions_of(report).items()))
     variables = " ".join(f"{name}={value}" for name, value in sorted(machine["variables"].items()))
-    where = f"{machine['n_cpus']} processors ({machine['cpu']}), device {' and '.join(sorted(devices_of(report)))}"
+    processors = f"{machine['n_cpus']} processor{'s' if machine['n_cpus'] > 1 else ''}"
+    where = f"{processors} ({machine['cpu']}), device {' and '.join(sorted(devices_of(report)))}"
     return (
         f"*{where}; load before {load:.1f}; {versions}; commit {machine['commit']}, {machine['date']}"
         f"{'; ' + variables if variables else ''}.*"
@@ -207,6 +208,7 @@ def tdvp(report):
 TABLES = {
     "vs_netket": steps,
     "small": small,
+    "small_one": small,
     "networks": steps,
     "start": start,
     "kernel": kernel,

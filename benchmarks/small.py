@@ -24,6 +24,8 @@ CALL_BOUND = 1e-9
 
 def main():
     args = arguments()
+    if args.processors is not None:
+        harness.use_processors(args.processors)
     report = {"benchmark": "small", "arguments": sys.argv[1:], "machine": harness.machine(), "cases": []}
     for sites, samples in itertools.product(args.sites, args.samples):
         options = {"sites": sites, "alpha": 1, "samples": samples, "chains": args.chains, "precision": "f64"}
@@ -46,6 +48,7 @@ def arguments():
     parser.add_argument("--steps", type=int, default=500, help="of a run")
     parser.add_argument("--steps-per-call", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=7, help="runs of each tool that count")
+    parser.add_argument("--processors", type=int, help="that all tools have together; by default all there are")
     parser.add_argument("--platform", default="cpu", help="JAX_PLATFORMS of all workers")
     parser.add_argument("--out", help="file for the report")
     return parser.parse_args()

@@ -2,6 +2,7 @@
 """The harness of the benchmarks, with a workload that only sleeps."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -94,6 +95,19 @@ def test_reports_are_json(harness, tmp_path, capsys):
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert written == json.loads(capsys.readouterr().out)
     assert written["machine"]["n_cpus"] >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="there is no such call on this system")
+def test_workers_stay_on_some_of_the_processors(harness, start):
+    before = os.sched_getaffinity(0)
+    try:
+        harness.use_processors(1)
+        assert harness.machine()["n_cpus"] == 1
+        assert start().started["result"]["n_cpus"] == 1
+        with pytest.raises(ValueError, match="There are 1 processors, not 2"):
+            harness.use_processors(2)
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_patience_ends(harness, monkeypatch):

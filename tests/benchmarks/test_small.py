@@ -74,9 +74,11 @@ def test_every_number_of_sites_with_every_number_of_samples(small, monkeypatch, 
         return {"tools": {}, "better_by": {}}
 
     monkeypatch.setattr(small, "compare", compare)
+    monkeypatch.setattr(small.harness, "use_processors", lambda n: asked.append(n))
     options = "--netket-python p --sites 4 6 --samples 8 16 --chains 4 --steps 40 --steps-per-call 20 --rounds 3"
-    monkeypatch.setattr("sys.argv", ["small.py", *options.split()])
+    monkeypatch.setattr("sys.argv", ["small.py", *options.split(), "--processors", "1"])
     small.main()
+    assert asked.pop(0) == 1
     wanted = [(sites, samples) for sites in (4, 6) for samples in (8, 16)]
     assert [(way["sites"], way["samples"]) for way in asked] == wanted
     assert {way["chains"] for way in asked} == {4}
