@@ -13,9 +13,10 @@ import functools
 import os
 from typing import Any
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
-_LARGEST_THRESHOLD = 32 * 2**20  # that the library allows for
-_KEPT = 2**30
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of malloc.h
+_LARGEST_THRESHOLD, _MANY = 32 * 2**20, 65536  # the largest that the library allows for; as many as by default
+_KEPT, _MODERATE = 2**30, 2**28
+_work_spaces: set[int] = set()  # so far; what the library is told concerns the process
 
 
 def give_back() -> None:
@@ -24,16 +25,20 @@ def give_back() -> None:
         _library().malloc_trim(0)
 
 
-@functools.cache
-def keep() -> bool:
-    """From now on hold up to a gigabyte that is free, in pieces of up to 32 megabytes; whether this could be asked for.
+def keep(work_space: int) -> bool:
+    """From now on hold up to a gigabyte that is free, for a program that takes so many bytes; whether it was asked for.
+
+    Pieces of more than 32 megabytes come from the system, and go back at once, only if some program so far takes more
+    than 256: what lies between its pieces could make the process twice as large.
 
     What the environment says (`MALLOC_...`, `GLIBC_TUNABLES`) counts instead.
     """
+    _work_spaces.add(work_space)
     said = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if said or not _has("malloc_trim", "mallopt"):
         return False
-    wanted = {_MMAP_THRESHOLD: _LARGEST_THRESHOLD, _TRIM_THRESHOLD: _KEPT}
+    n_mapped = _MANY if max(_work_spaces) > _MODERATE else 0
+    wanted = {_MMAP_THRESHOLD: _LARGEST_THRESHOLD, _TRIM_THRESHOLD: _KEPT, _MMAP_MAX: n_mapped}
     return all(_library().mallopt(name, value) == 1 for name, value in wanted.items())
 
 

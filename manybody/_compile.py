@@ -38,7 +38,7 @@ def ahead(program: Any, *arguments: Any) -> Any:
 
     What that took, some hundred megabytes, goes back to the system; what the program takes is kept (see `_allocator`).
     """
-    program.lower(*arguments).compile()
+    plan = program.lower(*arguments).compile().memory_analysis()
     _allocator.give_back()
-    _allocator.keep()
+    _allocator.keep(0 if plan is None else plan.temp_size_in_bytes)
     return program

@@ -15,13 +15,14 @@ STATUS = Path("/proc/self/status")
 IS_GNU = _allocator._has("malloc_trim", "mallopt") and STATUS.exists()
 
 FAULTS = """
-import resource
+import resource, sys
 import numpy as np
 from manybody import _allocator
-print(_allocator.keep())
-for _ in range(4):  # sixteen megabytes, which are free again after each round
+size, *work_spaces = map(int, sys.argv[1:])
+print(*{_allocator.keep(work_space) for work_space in work_spaces})
+for _ in range(4):  # so much is free again after each round
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(2**21)
+    np.ones(size * 2**17)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -43,17 +44,36 @@ def test_free_memory_is_given_back():
     assert np.all(left[-1] == 1)
 
 
+def faults(megabytes, work_spaces, **said):
+    """Whether the library was asked, and the faults of filling an array for the first time and again."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    variables |= {"NUMPY_MADVISE_HUGEPAGE": "0"} | said
+    command = [sys.executable, "-c", FAULTS, *map(str, (megabytes, *work_spaces))]
+    run = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    asked, *found = run.stdout.split()
+    return asked == "True", list(map(int, found))
+
+
 @pytest.mark.skipif(not IS_GNU, reason="needs the C library of GNU, and Linux")
-@pytest.mark.parametrize("said", [None, "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"MALLOC_TRIM_THRESHOLD_": "0"}, {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=0"}],
+    ids=["nothing", "MALLOC", "GLIBC"],
+)
 def test_free_memory_is_kept(said):
     """A page that is new is a fault, when it is written first; what the environment says counts."""
-    other = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
-    values = {"MALLOC_TRIM_THRESHOLD_": "0", "GLIBC_TUNABLES": "glibc.malloc.trim_threshold=0"}
-    environment = other | ({said: values[said]} if said else {}) | {"NUMPY_MADVISE_HUGEPAGE": "0"}
-    run = subprocess.run([sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True)
-    is_kept, *faults = run.stdout.split()
-    assert is_kept == str(said is None)
-    assert (max(map(int, faults[1:])) < 100) == (said is None)
+    asked, (_, *again) = faults(16, [2**25], **said)
+    assert asked == (not said)
+    assert (max(again) < 100) == (not said)
+
+
+@pytest.mark.skipif(not IS_GNU, reason="needs the C library of GNU, and Linux")
+@pytest.mark.parametrize(("work_spaces", "is_kept"), [((2**28,), True), ((2**28 + 1,), False), ((2**30, 1), False)])
+def test_large_pieces_are_kept_for_programs_of_moderate_size(work_spaces, is_kept):
+    asked, (_, *again) = faults(64, work_spaces)
+    assert asked
+    assert (max(again) < 100) == is_kept
+    assert is_kept or min(again) > 16_000
 
 
 def test_where_the_library_cannot(monkeypatch):
@@ -61,4 +81,4 @@ def test_where_the_library_cannot(monkeypatch):
     assert _allocator._library.__wrapped__() is None
     monkeypatch.setattr(_allocator, "_library", lambda: None)
     _allocator.give_back()
-    assert not _allocator.keep.__wrapped__()
+    assert not _allocator.keep(1)

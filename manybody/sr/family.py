@@ -73,8 +73,8 @@ class TangentFamily(Tangent):
     def apply(self, tangent: PyTree) -> Float[Array, "samples parts"]:
         return self._scaled(self._over_groups(TangentMap.apply, self._at(tangent)))
 
-    def adjoint(self, rows: Float[Array, "samples parts"]) -> PyTree:
-        found = self._over_groups(TangentMap.adjoint, self._grouped(rows))  # tree of (groups, ...)
+    def collected(self, function: Callable[..., PyTree], *rows: PyTree) -> PyTree:
+        found = self._over_groups(function, *jax.tree.map(self._grouped, rows))  # tree of (groups, ...)
         phi = self.features / math.sqrt(self.n_groups)
         return jax.tree.map(lambda x: jnp.tensordot(phi.T.astype(x.dtype), x, axes=1), found)
 

@@ -10,23 +10,26 @@ over the positions p, q at which sample i and j use the layer (R. Novak et al., 
 position n^2 (d_in + d_out) operations and n (d_in + d_out) numbers instead of n^2 d_in d_out and n d_in d_out. Which
 layers are treated so is decided by counted operations and bytes (`manybody.sr.cost`); all other parameters are
 contracted, together.
+
+What it is made of gives the adjoint as well, rows^T x: log psi is not differentiated again for the direction of a step.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from manybody._precision import count_real, widen
-from manybody._types import Array, Float
+from manybody._types import Array, Float, Inexact, PyTree
 from manybody.parallel import Comm
 from manybody.sr import cost
 from manybody.sr.layers import Layer, Path, derivatives, find
-from manybody.sr.tangent import Tangent
+from manybody.sr.tangent import Tangent, TangentMap
 
 _EXCHANGED = 2**20
 """Entries of the Jacobian that a worker sends at a time."""
@@ -38,14 +41,20 @@ def kernel(tangent: Tangent) -> Float[Array, "rows rows"]:
     Each worker makes the rows of its own samples. Of a layer treated by its structure that takes the inputs and slopes
     of all samples; of the Jacobian of the others a worker sees its own rows, and then its own columns.
     """
+    return kernel_and_adjoint(tangent)[0]
+
+
+def kernel_and_adjoint(tangent: Tangent) -> tuple[Float[Array, "rows rows"], Callable[[Array], PyTree]]:
+    """T, and `tangent.adjoint` by means of what T is made of."""
     comm, n_parts, n_local = tangent.comm, tangent.n_parts, tangent.n_local
     layers, rest = plan(tangent)
     n_rows = n_local * comm.size * n_parts
     shape = (n_local, n_parts, n_local * comm.size, n_parts)
     if not layers and tangent.n_params < n_rows:  # means are subtracted from what is smaller
         own = _contraction(comm, [tangent.jacobian().reshape(n_local * n_parts, -1)])
-        return comm.all_gather(own.reshape(shape)).reshape(n_rows, n_rows)
-    inputs, slopes, others = tangent.each(lambda group: derivatives(group, layers, rest))
+        return comm.all_gather(own.reshape(shape)).reshape(n_rows, n_rows), tangent.adjoint
+    made = tangent.each(lambda group: derivatives(group, layers, rest))
+    inputs, slopes, others = made
     terms = [
         _structured(comm, group, inputs[source], {path: slopes[path] for path in group})
         for source, group in cost.of_one_input(layers).items()
@@ -53,7 +62,11 @@ def kernel(tangent: Tangent) -> Float[Array, "rows rows"]:
     if others:
         terms.append(_contraction(comm, [x.reshape(n_local * n_parts, -1) for x in others]).reshape(shape))
     own = functools.reduce(operator.add, terms)
-    return comm.all_gather(tangent.centered_kernel(own)).reshape(n_rows, n_rows)
+
+    def adjoint(rows: Float[Array, "samples parts"]) -> PyTree:
+        return tangent.collected(functools.partial(_adjoint, layers, rest), rows, *made)
+
+    return comm.all_gather(tangent.centered_kernel(own)).reshape(n_rows, n_rows), adjoint
 
 
 def plan(tangent: Tangent) -> tuple[dict[Path, Layer], list[int]]:
@@ -136,6 +149,7 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
     With JAX's convention dL = Re(D . dz) the derivative with respect to complex W is h D, of which real parameters see
     the real part: Re(a) Re(b) = Re(a b + a^* b) / 2.
     """
+    h, d, h_all, d_all = map(widen, (h, d, h_all, d_all))
     if layer.is_real and not jnp.iscomplexobj(h):
         d, d_all = d.real, d_all.real
 
@@ -148,6 +162,46 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
 
     mixed = product(h.conj(), d.conj())
     return (product(h, d) + mixed) / 2 if layer.is_real and jnp.iscomplexobj(h) else mixed
+
+
+# --- the adjoint ------------------------------------------------------------------------------------------------------
+
+
+def _adjoint(
+    layers: dict[Path, Layer],
+    rest: list[int],
+    tangent: TangentMap,
+    rows: Float[Array, "samples parts"],
+    inputs: dict[int, Array],
+    slopes: dict[Path, Array],
+    others: list[Array],
+) -> PyTree:
+    """rows^T x of one group, from what `derivatives` has found."""
+    c = tangent.coefficients(rows)
+    leaves, structure = jax.tree.flatten(tangent.params)
+    found = {number: _from_rows(leaves[number], x, c) for number, x in zip(rest, others, strict=True)}
+    for path, layer in layers.items():
+        found |= zip(layer.leaves, _from_layer(layer, inputs[layer.source], slopes[path], c), strict=True)
+    return tangent.comm.psum(
+        jax.tree.unflatten(structure, [found[i].reshape(x.shape).astype(x.dtype) for i, x in enumerate(leaves)])
+    )
+
+
+def _from_rows(like: Array, rows: Float[Array, "i u columns"], c: Float[Array, "i u"]) -> Inexact[Array, "entries"]:
+    """Sum of c times rows of real columns: of a complex leaf those of the real and then those of the imaginary part."""
+    total = jnp.einsum("iu,iuk->k", c.astype(rows.dtype), rows)
+    return jax.lax.complex(*jnp.split(total, 2)) if jnp.iscomplexobj(like) else total
+
+
+def _from_layer(layer: Layer, h: Array, d: Array, c: Float[Array, "i u"]) -> list[Inexact[Array, "..."]]:
+    """Sum of c times the derivatives with respect to W, h D, and to b, D, in the convention of `_layer_kernel`."""
+    d = d.real if layer.is_real and not jnp.iscomplexobj(h) else d
+    d = jnp.einsum("iu,iupb->ipb", c.astype(d.dtype), d)
+    dtype = np.promote_types(h.dtype, d.dtype)
+    sums = [jnp.einsum("ipa,ipb->ab", h.astype(dtype), d.astype(dtype))]
+    if layer.has_bias:
+        sums.append(jnp.sum(d, axis=(0, 1)))
+    return [x.real if layer.is_real else x.conj() for x in sums]
 
 
 # --- rows of the Jacobian ---------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
-from manybody._precision import widen
 from manybody._types import Array
 from manybody.estimator.derivatives import cotangents
 from manybody.parallel.chunk import map_each
@@ -192,10 +191,10 @@ def derivatives(
         slopes = {path: d.reshape(n_parts, -1, d.shape[-1]) for path, d in slopes.items()}
         return inputs, slopes, [_real_columns(x) for x in own]
 
-    inputs, slopes, own = map_each(one, tangent.samples.flat_sigma, tangent.chunk_size)
-    return jax.tree.map(widen, inputs), jax.tree.map(widen, slopes), own
+    return map_each(one, tangent.samples.flat_sigma, tangent.chunk_size)
 
 
 def _real_columns(x: Array) -> Array:
     x = x.reshape(x.shape[0], -1)  # (parts, entries)
-    return jnp.concatenate([x.real, x.imag], axis=-1) if jnp.iscomplexobj(x) else x
+    # JAX gives d/dRe - i d/dIm for a complex parameter.
+    return jnp.concatenate([x.real, -x.imag], axis=-1) if jnp.iscomplexobj(x) else x

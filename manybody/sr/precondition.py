@@ -24,7 +24,7 @@ from manybody._types import Array, Inexact, Int, PyTree
 from manybody.estimator.derivatives import flatten_real
 from manybody.parallel import Comm
 from manybody.sr import noise
-from manybody.sr.kernel import describe, kernel
+from manybody.sr.kernel import describe, kernel_and_adjoint
 from manybody.sr.tangent import Tangent, unflatten_complex, unflatten_real
 
 METHODS = ("auto", "parameters", "samples")
@@ -237,14 +237,15 @@ class SR:
             local, info["cg_iterations"], code = self._iterated(*_local_kernel(tangent, shift, e))
             return tangent.adjoint(local), {**info, "sr_code": code}
 
-        every = comm.all_gather(e).ravel()
+        every, adjoint = comm.all_gather(e).ravel(), tangent.adjoint
         if self.solver == "qr":
             rows = tangent.jacobian().reshape(e.size, -1)
             rows = jnp.pad(rows, ((0, 0), (0, -rows.shape[1] % comm.size)))
             x, code = linalg.least_squares.wide(comm, comm.shard_to_columns(rows), every, shift)
         else:
-            x, code = self._dense(tangent, e, kernel(tangent), every, shift, lambda v: _own(comm, v, e.shape))
-        return tangent.adjoint(_own(comm, x, e.shape)), {**info, "sr_code": code}
+            t, adjoint = kernel_and_adjoint(tangent)
+            x, code = self._dense(tangent, e, t, every, shift, lambda v: _own(comm, v, e.shape))
+        return adjoint(_own(comm, x, e.shape)), {**info, "sr_code": code}
 
     def _forced_in_parameters(self, tangent: Tangent, force: PyTree, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         info, f = {}, flatten_real(force)
@@ -259,13 +260,14 @@ class SR:
 
     def _forced_in_samples(self, tangent: Tangent, force: PyTree, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         """(S + shift)^-1 f = (f - rows^T (T + shift)^-1 rows f) / shift."""
-        comm, info, e = tangent.comm, {}, tangent.apply(force)
+        comm, info, e, adjoint = tangent.comm, {}, tangent.apply(force), tangent.adjoint
         if self.solver == "cg":
             local, info["cg_iterations"], code = self._iterated(*_local_kernel(tangent, shift, e))
         else:
-            x, code = linalg.cholesky(kernel(tangent), comm.all_gather(e).ravel(), shift)
+            t, adjoint = kernel_and_adjoint(tangent)
+            x, code = linalg.cholesky(t, comm.all_gather(e).ravel(), shift)
             local = _own(comm, x, e.shape)
-        direction = jax.tree.map(lambda f, seen: (f - seen) / shift.astype(f.dtype), force, tangent.adjoint(local))
+        direction = jax.tree.map(lambda f, seen: (f - seen) / shift.astype(f.dtype), force, adjoint(local))
         # Nothing is known of the rest of a force whose part that the samples see could not be found.
         good = code == linalg.OK
         return jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)), direction), {**info, "sr_code": code}

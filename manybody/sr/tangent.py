@@ -70,9 +70,9 @@ class Tangent(abc.ABC):
     def apply(self, tangent: PyTree) -> Float[Array, "samples parts"]:
         """rows @ tangent, for a tree like the parameters."""
 
-    @abc.abstractmethod
     def adjoint(self, rows: Float[Array, "samples parts"]) -> PyTree:
         """rows^T @ x, a tree like the parameters, the same on all workers."""
+        return self.collected(TangentMap.pulled, rows)
 
     @abc.abstractmethod
     def jacobian(self) -> Float[Array, "samples parts params"]:
@@ -102,6 +102,15 @@ class Tangent(abc.ABC):
     @abc.abstractmethod
     def each(self, function: Callable[[TangentMap], PyTree]) -> PyTree:
         """Arrays (samples, ...) that a function finds from the tangent map of a group, for those of all groups."""
+
+    @abc.abstractmethod
+    def collected(self, function: Callable[..., PyTree], *rows: PyTree) -> PyTree:
+        """The adjoint of all groups.
+
+        Args:
+            function: finds that of a group, from its tangent map and its part of `rows`.
+            *rows: arrays (samples, ...) of all groups, the first of them x.
+        """
 
     @abc.abstractmethod
     def centered_kernel(self, own: Float[Array, "a u b v"]) -> Float[Array, "a u b v"]:
@@ -160,11 +169,16 @@ class TangentMap(Tangent):
 
         return self.center(self.parts(map_rows(push, self.samples.flat_sigma, self.chunk_size)))
 
-    def adjoint(self, rows: Float[Array, "samples parts"]) -> PyTree:
+    def coefficients(self, rows: Float[Array, "samples parts"]) -> Float[Array, "samples parts"]:
+        """c such that rows^T @ x is the sum over all samples of c_i O_i, neither centred nor weighted."""
         weight = self.samples.flat_weight[:, None]
         scaled = jnp.sqrt(weight) * rows
-        scaled = scaled - weight * self.comm.psum(jnp.sum(scaled, axis=0, keepdims=True))
-        coefficient = scaled[:, 0] if self.n_parts == 1 else jax.lax.complex(scaled[:, 0], scaled[:, 1])
+        return scaled - weight * self.comm.psum(jnp.sum(scaled, axis=0, keepdims=True))
+
+    def pulled(self, rows: Float[Array, "samples parts"]) -> PyTree:
+        """rows^T @ x, by differentiating log psi."""
+        c = self.coefficients(rows)
+        coefficient = c[:, 0] if self.n_parts == 1 else jax.lax.complex(c[:, 0], c[:, 1])
         sigma = self.samples.flat_sigma
         return self.comm.psum(
             weighted_gradient(self.comm, self.log_psi, self.params, sigma, coefficient, self.chunk_size)
@@ -198,6 +212,9 @@ class TangentMap(Tangent):
 
     def each(self, function: Callable[[TangentMap], PyTree]) -> PyTree:
         return function(self)
+
+    def collected(self, function: Callable[..., PyTree], *rows: PyTree) -> PyTree:
+        return function(self, *rows)
 
     def centered_kernel(self, own: Float[Array, "a u b v"]) -> Float[Array, "a u b v"]:
         weight = self.samples.flat_weight

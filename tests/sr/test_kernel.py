@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from manybody.ansatz import MLP, RBM
+from manybody.estimator.derivatives import flatten_real
 from manybody.network import as_network
 from manybody.parallel import REPLICATED, Comm, mesh_comm
 from manybody.sampler import Samples
 from manybody.sampler.base import samples_spec
 from manybody.sr import TangentMap, cost
-from manybody.sr.kernel import kernel, plan
+from manybody.sr.kernel import kernel_and_adjoint, plan
 from manybody.sr.layers import find
 from tests.cases import some_slow
 from tests.estimator.ansatzes import NnxNet, pair_apply, pair_init
@@ -215,7 +216,7 @@ SLOW = (
 
 
 @pytest.mark.parametrize(("ansatz", "possible"), some_slow(CASES, SLOW))
-def test_kernel_is_that_of_the_jacobian(monkeypatch, ansatz, possible):
+def test_kernel_and_adjoint_are_those_of_the_jacobian(monkeypatch, ansatz, possible):
     """In all forms: as it is chosen, with no layer by its structure, and with every one."""
     make, params, samples = tangent_of(ansatz)
     n_leaves = len(jax.tree.leaves(params))
@@ -230,14 +231,22 @@ def test_kernel_is_that_of_the_jacobian(monkeypatch, ansatz, possible):
             layers, rest = plan(tangent)
             assert len(rest) == len(set(rest)) == n_leaves - sum(1 + layer.has_bias for layer in layers.values())
             assert form == "chosen" or len(layers) == (len(possible) if form == "structured" else 0)
-            found[form] = kernel(tangent)
-        return found, tangent.jacobian()
+            matrix, adjoint = kernel_and_adjoint(tangent)
+            found[form] = matrix, flatten_real(adjoint(x_of(tangent)))
+        return found, tangent.jacobian(), x_of(tangent)
 
-    found, rows = every(params, samples)
-    rows = np.asarray(rows).reshape(len(found["chosen"]), -1)
-    right = rows @ rows.T
-    for form, matrix in found.items():
+    found, rows, x = every(params, samples)
+    rows = np.asarray(rows).reshape(x.size, -1)
+    right, pulled = rows @ rows.T, rows.T @ x.ravel()
+    for form, (matrix, direction) in found.items():
         np.testing.assert_allclose(matrix, right, rtol=0, atol=1e-12 * np.abs(right).max(), err_msg=form)
+        np.testing.assert_allclose(direction, pulled, rtol=0, atol=1e-12 * np.abs(pulled).max(), err_msg=form)
+
+
+def x_of(tangent):
+    """Any vector in the space of samples, this worker's part of it."""
+    number, part = tangent.comm.global_index(tangent.n_local), jnp.arange(tangent.n_parts, dtype=float)
+    return jnp.cos(1.7 * number.astype(float)[:, None] + part[None])
 
 
 def test_layers_of_one_input():
@@ -253,11 +262,17 @@ def test_kernel_on_two_workers(monkeypatch, way, form):
     monkeypatch.setattr(cost, "choose", FORMS[form])
     ansatz, comm = Net(way), mesh_comm(jax.devices()[:2])
     make, params, samples = tangent_of(ansatz)
-    right = jax.jit(lambda p, s: kernel(make(p, s)), compiler_options=QUICK)(params, samples)
     make_there, _, _ = tangent_of(ansatz, comm)
+
+    def both(tangent):
+        matrix, adjoint = kernel_and_adjoint(tangent)
+        return matrix, flatten_real(adjoint(x_of(tangent)))
+
+    right = jax.jit(lambda p, s: both(make(p, s)), compiler_options=QUICK)(params, samples)
     specs = (REPLICATED, samples_spec(samples.kind))
-    run = comm.spmd(lambda p, s: kernel(make_there(p, s)), specs, REPLICATED, compiler_options=QUICK)
-    np.testing.assert_allclose(run(params, samples), right, rtol=0, atol=1e-14)
+    run = comm.spmd(lambda p, s: both(make_there(p, s)), specs, REPLICATED, compiler_options=QUICK)
+    for found, wanted in zip(run(params, samples), right, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
 
 
 def test_layers_of_a_step_are_found_under_jit():
