@@ -34,7 +34,8 @@ from manybody import linalg
 from manybody._compile import OFTEN
 from manybody.amplitude import FullEvaluation
 from manybody.estimator import buffer_size, count_rows, local_values
-from manybody.sr.kernel import kernel
+from manybody.sr.kernel import adjoint_of, kernel, plan
+from manybody.sr.layers import derivatives
 
 PRECISIONS = ("f32", "f64")
 
@@ -117,8 +118,13 @@ def build(problem):
         del params
         return jnp.zeros(sigma.shape[0])
 
-    def update(params, samples, x):
-        direction = tangent(params, samples).adjoint(x[:, None])
+    def pieces(params, samples):
+        own = tangent(params, samples)
+        return derivatives(own, *plan(own))
+
+    def update(params, samples, x, made):
+        own = tangent(params, samples)
+        direction = adjoint_of(*plan(own), own, x[:, None], *made)
         return optax.apply_updates(params, optimizer.update(direction, optimizer.init(params), params)[0])
 
     sample = jax.jit(lambda p, c: sampler.sample(comm, network.bind(p, constants), c, 1))
@@ -134,7 +140,7 @@ def build(problem):
     values = energies(params, operator, drawn).values
     residual = jax.jit(lambda p, s, v: tangent(p, s).residual(v, jnp.mean(v)))(params, drawn, values)[:, 0]
     matrix = make_kernel(params, drawn)
-    solution = solve(matrix, residual)[0]
+    solution, made = solve(matrix, residual)[0], jax.jit(pieces)(params, drawn)
     phases = {
         "step": driver.advance,
         "sampling": lambda: sample(params, chains),
@@ -142,7 +148,7 @@ def build(problem):
         "local energies": lambda: energies(params, operator, drawn),
         "kernel": lambda: make_kernel(params, drawn),
         "solve": lambda: solve(matrix, residual),
-        "update": lambda: make_update(params, drawn, solution),
+        "update": lambda: make_update(params, drawn, solution, made),
     }
     jax.clear_caches()  # the first call of each phase compiles it
     compilation = {name: seconds(phase) for name, phase in phases.items()}

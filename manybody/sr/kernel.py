@@ -64,7 +64,7 @@ def kernel_and_adjoint(tangent: Tangent) -> tuple[Float[Array, "rows rows"], Cal
     own = functools.reduce(operator.add, terms)
 
     def adjoint(rows: Float[Array, "samples parts"]) -> PyTree:
-        return tangent.collected(functools.partial(_adjoint, layers, rest), rows, *made)
+        return tangent.collected(functools.partial(adjoint_of, layers, rest), rows, *made)
 
     return comm.all_gather(tangent.centered_kernel(own)).reshape(n_rows, n_rows), adjoint
 
@@ -167,7 +167,7 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
 # --- the adjoint ------------------------------------------------------------------------------------------------------
 
 
-def _adjoint(
+def adjoint_of(
     layers: dict[Path, Layer],
     rest: list[int],
     tangent: TangentMap,
