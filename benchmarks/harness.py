@@ -22,6 +22,9 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 
+REST_S = 0.25
+"""Pause before each turn: a process may be busy for a while after it has answered, on the processor of the next one."""
+
 
 class WorkerError(RuntimeError):
     """A worker failed, died or took too long; the message ends with what it wrote last."""
@@ -140,6 +143,8 @@ def alternate(workers, method, rounds, *, warm_up=1, before=lambda: None, **argu
 def in_turn(turn, ways, rounds, *, warm_up=1):
     """What a function returns for each of several things, round after round; another one begins each round.
 
+    Before each turn there is a rest.
+
     Args:
         turn: the function.
         ways: dictionary name -> its argument.
@@ -154,6 +159,7 @@ def in_turn(turn, ways, rounds, *, warm_up=1):
     for number in range(-warm_up, rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
+            time.sleep(REST_S)
             result = turn(ways[name])
             if number >= 0:
                 results[name].append(result)

@@ -15,15 +15,23 @@ STATUS = Path("/proc/self/status")
 IS_GNU = _allocator._has("malloc_trim", "mallopt") and STATUS.exists()
 
 FAULTS = """
-import resource, sys
+import resource, sys, threading
 import numpy as np
 from manybody import _allocator
-size, *work_spaces = map(int, sys.argv[1:])
-print(*{_allocator.keep(work_space) for work_space in work_spaces})
-for _ in range(4):  # so much is free again after each round
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(size * 2**17)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+where, size, *work_spaces = sys.argv[1:]
+print(*{_allocator.keep(int(work_space)) for work_space in work_spaces})
+def fill():
+    held = np.ones(int(size) * 2**17)
+    for _ in range(4):  # so much is free again after each round
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        np.ones(int(size) * 2**17)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+if where == "thread":
+    thread = threading.Thread(target=fill)
+    thread.start()
+    thread.join()
+else:
+    fill()
 """
 
 
@@ -44,11 +52,11 @@ def test_free_memory_is_given_back():
     assert np.all(left[-1] == 1)
 
 
-def faults(megabytes, work_spaces, **said):
+def faults(megabytes, work_spaces, where="main", **said):
     """Whether the library was asked, and the faults of filling an array for the first time and again."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     variables |= {"NUMPY_MADVISE_HUGEPAGE": "0"} | said
-    command = [sys.executable, "-c", FAULTS, *map(str, (megabytes, *work_spaces))]
+    command = [sys.executable, "-c", FAULTS, where, *map(str, (megabytes, *work_spaces))]
     run = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     asked, *found = run.stdout.split()
     return asked == "True", list(map(int, found))
@@ -74,6 +82,15 @@ def test_large_pieces_are_kept_for_programs_of_moderate_size(work_spaces, is_kep
     assert asked
     assert (max(again) < 100) == is_kept
     assert is_kept or min(again) > 16_000
+
+
+@pytest.mark.skipif(not IS_GNU, reason="needs the C library of GNU, and Linux")
+@pytest.mark.parametrize("megabytes", [20, 40, 60])
+def test_memory_of_threads_is_kept(megabytes):
+    """They have heaps of their own. Two arrays of more than 32 megabytes need two, and one would go back when empty."""
+    asked, (_, *again) = faults(megabytes, [2**25], "thread")
+    assert asked
+    assert max(again) < 100
 
 
 def test_where_the_library_cannot(monkeypatch):
