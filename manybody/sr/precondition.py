@@ -237,7 +237,8 @@ class SR:
             local, info["cg_iterations"], code = self._iterated(*_local_kernel(tangent, shift, e))
             return tangent.adjoint(local), {**info, "sr_code": code}
 
-        every, adjoint = comm.all_gather(e).ravel(), tangent.adjoint
+        every = comm.all_gather(e).ravel()
+        adjoint: Callable[[Array], PyTree] = tangent.adjoint
         if self.solver == "qr":
             rows = tangent.jacobian().reshape(e.size, -1)
             rows = jnp.pad(rows, ((0, 0), (0, -rows.shape[1] % comm.size)))
@@ -260,7 +261,8 @@ class SR:
 
     def _forced_in_samples(self, tangent: Tangent, force: PyTree, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         """(S + shift)^-1 f = (f - rows^T (T + shift)^-1 rows f) / shift."""
-        comm, info, e, adjoint = tangent.comm, {}, tangent.apply(force), tangent.adjoint
+        comm, info, e = tangent.comm, {}, tangent.apply(force)
+        adjoint: Callable[[Array], PyTree] = tangent.adjoint
         if self.solver == "cg":
             local, info["cg_iterations"], code = self._iterated(*_local_kernel(tangent, shift, e))
         else:
