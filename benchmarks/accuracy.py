@@ -36,7 +36,6 @@ def main():
     args = arguments()
     pythons = {"netket": args.netket_python, "quantax": args.quantax_python}
     report = {"benchmark": "accuracy", "arguments": sys.argv[1:], "machine": harness.machine(), "cases": []}
-    report["machine"]["n_cpus_used"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     for path in SHIPPED + OTHERS if args.configs is None else map(Path, args.configs):
         config = tomllib.loads(path.read_text())
         case = {"config": path.stem, "ansatz": config["ansatz"], "manybody": ours(path, args)}

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from worker import n_cpus
 
 HERE = Path(__file__).resolve().parent
 
@@ -257,7 +258,7 @@ def machine():
         cpu = platform.processor()
     return {
         "cpu": cpu,
-        "n_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "n_cpus": n_cpus(),
         "load_average": os.getloadavg(),
         "system": platform.platform(),
         "commit": commit(),

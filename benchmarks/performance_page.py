@@ -119,7 +119,8 @@ def problem(case):
     """The name of a problem, in a table."""
     if "network" in case:
         return f"{case['network']}, {case['extent']} x {case['extent']}, {case['precision']}"
-    return f"N = {case['sites']}, alpha = {case['alpha']}, {case['precision']}"
+    ansatz = "Jastrow" if case["alpha"] is None else f"alpha = {case['alpha']}"
+    return f"N = {case['sites']}, {ansatz}, {case['precision']}"
 
 
 def small(report):

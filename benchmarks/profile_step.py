@@ -42,7 +42,8 @@ PRECISIONS = ("f32", "f64")
 
 def chain(sites, alpha, samples, precision, **more):
     """That of `vs_netket.py` or `small.py`."""
-    return f"N = {sites}, alpha = {alpha}, {precision}", lambda: ising(sites, alpha, samples, precision, **more)
+    ansatz = "Jastrow" if alpha is None else f"alpha = {alpha}"
+    return f"N = {sites}, {ansatz}, {precision}", lambda: ising(sites, alpha, samples, precision, **more)
 
 
 def square(network, precision):
@@ -50,10 +51,11 @@ def square(network, precision):
     return f"{network}, 6 x 6, {precision}", lambda: j1j2(6, network, networks.NETS[network], 512, precision)
 
 
+CHAINS = ((64, 1), (128, 4), (128, None))
 PROBLEMS = dict(
     [
         chain(20, 1, 16, "f64", chains=16),
-        *(chain(sites, alpha, 1024, precision) for sites, alpha in ((64, 1), (128, 4)) for precision in PRECISIONS),
+        *(chain(sites, alpha, 1024, precision) for sites, alpha in CHAINS for precision in PRECISIONS),
         *(square(network, "f32") for network in networks.NETS),
     ]
 )

@@ -20,7 +20,7 @@ import numpy as np
 WORKERS = harness.HERE / "workers"
 OURS = "manybody"
 BOUND = 1e-10
-"""Largest difference of log psi and of the local energies, relative to the largest one."""
+"""Largest difference of ratios of amplitudes and of local energies, relative to the largest one."""
 
 
 class Disagreement(RuntimeError):
@@ -114,8 +114,8 @@ def check(workers, start, options, folder):
     for name, worker in workers.items():
         worker.call("check", file=start, sigma=sigma, out=answer)
         with np.load(answer) as data:
-            # Only ratios of amplitudes matter.
-            found[name] = {"log_psi": data["log_psi"] - data["log_psi"][0], "energies": data["energies"]}
+            # Only ratios of amplitudes matter; angles are known to whole turns.
+            found[name] = {"ratios": np.exp(data["log_psi"] - data["log_psi"][0]), "energies": data["energies"]}
     ours = found.pop(OURS)
     differences = {
         name: {key: float(np.max(np.abs(ours[key] - x)) / np.max(np.abs(x))) for key, x in theirs.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time of a VMC step against NetKet: transverse-field Ising chain, real RBM, SR in the space of samples.
+"""Time of a VMC step against NetKet: transverse-field Ising chain, RBM or Jastrow factor, SR in the space of samples.
 
     python benchmarks/vs_netket.py --netket-python peers/bin/python --out benchmarks/out/vs_netket.json
 
@@ -29,9 +29,11 @@ BOUNDS = {
 def main():
     args = arguments()
     report = {"benchmark": "vs_netket", "arguments": sys.argv[1:], "machine": harness.machine(), "cases": []}
-    for (sites, alpha), precision in itertools.product(zip(args.sites, args.alpha, strict=True), args.precision):
+    problems = [*zip(args.sites, args.alpha, strict=True), *((sites, None) for sites in args.jastrow)]
+    for (sites, alpha), precision in itertools.product(problems, args.precision):
         options = {"sites": sites, "alpha": alpha, "samples": args.samples, "precision": precision}
-        harness.say(f"\n{sites} sites, alpha = {alpha}, {args.samples} samples, {precision}")
+        ansatz = "Jastrow" if alpha is None else f"alpha = {alpha}"
+        harness.say(f"\n{sites} sites, {ansatz}, {args.samples} samples, {precision}")
         case = optimisations.compare(ways(options, args), draw_params, BOUNDS[precision], args)
         report["cases"].append({**options, **case})
         optimisations.show(case)
@@ -42,8 +44,9 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--netket-python", required=True, help="interpreter of an environment with NetKet")
     parser.add_argument("--python", default=sys.executable, help="interpreter with what manybody needs (this one)")
-    parser.add_argument("--sites", type=int, nargs="+", default=[64, 128], help="lengths of the chain")
-    parser.add_argument("--alpha", type=int, nargs="+", default=[1, 4], help="hidden units per site, for each length")
+    parser.add_argument("--sites", type=int, nargs="*", default=[64, 128], help="lengths of the chain with an RBM")
+    parser.add_argument("--alpha", type=int, nargs="*", default=[1, 4], help="hidden units per site, for each length")
+    parser.add_argument("--jastrow", type=int, nargs="*", default=[128], help="lengths of it with a Jastrow factor")
     parser.add_argument("--samples", type=int, default=1024, help="samples; each is a chain of its own")
     parser.add_argument("--precision", nargs="+", choices=sorted(BOUNDS), default=["f32", "f64"])
     parser.add_argument("--rounds", type=int, default=7, help="steps of each tool that count")
@@ -67,8 +70,7 @@ def ways(options, args):
 def draw_params(start):
     """Weights of a size that an optimisation reaches after some steps, in the precision of the wave function."""
     rng = np.random.default_rng(3)
-    names = ("hidden.kernel", "hidden.bias")
-    return {name: rng.normal(0.0, 0.03, start[name].shape).astype(start[name].dtype) for name in names}
+    return {name: rng.normal(0.0, 0.03, x.shape).astype(x.dtype) for name, x in start.items()}
 
 
 if __name__ == "__main__":

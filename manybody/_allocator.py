@@ -17,7 +17,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4  # of mal
 _LARGEST_THRESHOLD, _MANY = 32 * 2**20, 65536  # the largest that the library allows for; as many as by default
 _KEPT, _MODERATE = 2**30, 2**28
 _HEAP = 64 * 2**20  # the largest one of a thread; it goes back when it is empty, unless so much is asked for in advance
-_work_spaces: set[int] = set()  # so far; what the library is told concerns the process
+_largest = 0  # work space so far; what the library is told concerns the process
 
 
 def give_back() -> None:
@@ -34,11 +34,12 @@ def keep(work_space: int) -> bool:
 
     What the environment says (`MALLOC_...`, `GLIBC_TUNABLES`) counts instead.
     """
-    _work_spaces.add(work_space)
+    global _largest
+    _largest = max(_largest, work_space)
     said = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if said or not _has("malloc_trim", "mallopt"):
         return False
-    n_mapped = _MANY if max(_work_spaces) > _MODERATE else 0
+    n_mapped = _MANY if _largest > _MODERATE else 0
     wanted = {_MMAP_THRESHOLD: _LARGEST_THRESHOLD, _MMAP_MAX: n_mapped, _TRIM_THRESHOLD: _KEPT, _TOP_PAD: _HEAP}
     return all(_library().mallopt(name, value) == 1 for name, value in wanted.items())
 

@@ -189,8 +189,21 @@ def try_change(
     amplitude: Amplitude, cache: PyTree, sites: Array, values: Array
 ) -> tuple[Array, Callable[[Array], PyTree]]:
     """The log-ratio of a proposal, and a function from `accepted` (batch,) to the next cache."""
+    log_ratio, trial = tried(amplitude, cache, sites, values)
+    return widen(log_ratio), lambda accepted: committed(amplitude, cache, trial, sites, values, accepted)
+
+
+def tried(amplitude: Amplitude, cache: PyTree, sites: Array, values: Array) -> tuple[Array, PyTree]:
+    """`Trying.try_change` of any amplitude; those that keep nothing have found ()."""
     if isinstance(amplitude, Trying):
-        log_ratio, trial = amplitude.try_change(cache, sites, values)
-        return widen(log_ratio), lambda accepted: amplitude.commit(cache, trial, sites, values, accepted)
-    log_ratio = widen(amplitude.log_ratio(cache, sites, values))
-    return log_ratio, lambda accepted: amplitude.update_cache(cache, sites, values, accepted)
+        return amplitude.try_change(cache, sites, values)
+    return amplitude.log_ratio(cache, sites, values), ()
+
+
+def committed(
+    amplitude: Amplitude, cache: PyTree, trial: PyTree, sites: Array, values: Array, accepted: Array
+) -> PyTree:
+    """`Trying.commit` of any amplitude, for what `tried` has found."""
+    if isinstance(amplitude, Trying):
+        return amplitude.commit(cache, trial, sites, values, accepted)
+    return amplitude.update_cache(cache, sites, values, accepted)

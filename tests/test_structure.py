@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
     ("_types", "_allocator"),
-    ("_struct", "_checks", "_precision", "_flops", "_lazy", "_compile", "_random"),
+    ("_struct", "_checks", "_precision", "_flops", "_lazy", "_compile", "_random", "_symmetric"),
     ("parallel",),
     ("amplitude",),
     ("network",),

@@ -23,7 +23,7 @@ Initializer = Callable[[Any, tuple[int, ...], Any], Array]
 @jax.custom_jvp
 def log_cosh(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     """log cosh(x) without overflow: |x| + log(1 + exp(-2 |x|)) - log 2, with -x for x where Re x < 0."""
-    y = jnp.where(x.real < 0, -x, x)
+    y = _right_half(x)
     return y + jnp.log1p(jnp.exp(-2 * y)) - math.log(2.0)
 
 
@@ -37,7 +37,7 @@ def _log_cosh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 @jax.custom_jvp
 def sum_log_cosh(x: Inexact[Array, "*shape n"]) -> Inexact[Array, "*shape"]:
     """The sum of log cosh(x) along the last axis, with one logarithm for many terms; imaginary part modulo 2 pi."""
-    y, n = jnp.where(x.real < 0, -x, x), x.shape[-1]
+    y, n = _right_half(x), x.shape[-1]
     factors = 1 + widen(jnp.exp(-2 * y))
     logs = log_product(factors.reshape(math.prod(x.shape[:-1]), n)).reshape(x.shape[:-1])
     return jnp.sum(y, axis=-1) + (logs - n * math.log(2.0)).astype(x.dtype)
@@ -47,6 +47,11 @@ def sum_log_cosh(x: Inexact[Array, "*shape n"]) -> Inexact[Array, "*shape"]:
 def _sum_log_cosh_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (dx,) = primals, tangents
     return sum_log_cosh(x), jnp.sum(jnp.tanh(x) * dx, axis=-1)
+
+
+def _right_half(x: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
+    """x or -x, whichever has no negative real part."""
+    return jnp.where(x.real < 0, -x, x)
 
 
 @functools.cache  # the same function for the same scale, so that ansatzes compare equal

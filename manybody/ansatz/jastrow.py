@@ -7,9 +7,9 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 
 from manybody._struct import dataclass
+from manybody._symmetric import SymmetricDense, symmetric
 from manybody._types import Array, Bool, Inexact, Int, Int8
 from manybody.amplitude import apply_change, where_accepted
 from manybody.ansatz._change import MAX_GATHERED, differences, linear_change
@@ -43,7 +43,7 @@ class Jastrow(nn.Module):
         >>> from manybody.ansatz import Jastrow
         >>> sigma = jnp.array([[1, -1, 1, -1], [1, 1, -1, -1]], jnp.int8)
         >>> variables = Jastrow().init(jax.random.key(0), sigma)
-        >>> variables["params"]["couplings"].shape
+        >>> variables["params"]["couplings"]["kernel"].shape
         (6,)
 
     Reference:
@@ -61,10 +61,10 @@ class Jastrow(nn.Module):
 
     @nn.compact
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
-        n_sites, dtype = sigma.shape[-1], working_dtype(self.param_dtype)
+        dtype = working_dtype(self.param_dtype)
         x = sigma.astype(dtype)
-        couplings = self.param("couplings", self.coupling_init, (n_sites * (n_sites - 1) // 2,), dtype)
-        log_psi = jnp.sum(x @ _matrix(couplings, n_sites) * x, axis=-1) / 2  # every pair is there twice
+        field = SymmetricDense(dtype, self.coupling_init, name="couplings")(x)
+        log_psi = jnp.sum(field * x, axis=-1) / 2  # every pair is there twice
         if self.use_visible_bias:
             init = self.visible_bias_init
             visible = nn.Dense(1, use_bias=False, dtype=dtype, param_dtype=dtype, kernel_init=init, name="visible")
@@ -81,9 +81,10 @@ class Jastrow(nn.Module):
         """log psi(changed configuration) - log psi(configuration of the cache)."""
         delta = differences(cache.sigma, sites, values)
         step = delta.astype(cache.field.dtype)
-        before = jnp.take_along_axis(cache.field, sites, axis=-1, mode="promise_in_bounds")
-        # A pair that changes at both ends sees the mean of the fields before and after.
-        ratio = jnp.sum(step * (before + self._mutual(sites, delta, cache.sigma.shape[-1]) / 2), axis=-1)
+        field = jnp.take_along_axis(cache.field, sites, axis=-1, mode="promise_in_bounds")
+        if sites.shape[1] > 1:  # a pair that changes at both ends sees the mean of the fields before and after
+            field = field + self._mutual(sites, delta, cache.sigma.shape[-1]) / 2
+        ratio = jnp.sum(step * field, axis=-1)
         if self.use_visible_bias:
             ratio = ratio + linear_change(self.variables["params"]["visible"]["kernel"], sites, delta)[:, 0]
         return ratio
@@ -110,11 +111,4 @@ class Jastrow(nn.Module):
         return jnp.einsum("bij,bj->bi", between, delta.astype(couplings.dtype))
 
     def _couplings(self, n_sites: int) -> Inexact[Array, "sites sites"]:
-        return _matrix(self.variables["params"]["couplings"], n_sites)
-
-
-def _matrix(couplings: Inexact[Array, "pairs"], n_sites: int) -> Inexact[Array, "sites sites"]:
-    """Symmetric, with zero diagonal. XLA takes it out of loops, since it depends on the parameters only."""
-    first, second = np.triu_indices(n_sites, k=1)
-    upper = jnp.zeros((n_sites, n_sites), couplings.dtype).at[first, second].set(couplings)
-    return upper + upper.T
+        return symmetric(self.variables["params"]["couplings"]["kernel"], n_sites)

@@ -16,7 +16,7 @@ from manybody import _checks
 from manybody._struct import dataclass as pytree
 from manybody._struct import static
 from manybody._types import Array, Float, Inexact, Int, Int8, PRNGKey, PyTree
-from manybody.amplitude import Amplitude, FullEvaluation, Trying
+from manybody.amplitude import Amplitude, FullEvaluation, committed, tried
 from manybody.hilbert import DiscreteSpace, Doubled
 from manybody.operator import DiscreteOperator, Operator, lindblad
 from manybody.parallel import Comm
@@ -143,15 +143,11 @@ class _Root:
         return self.rho.update_cache(cache, self._both(sites), _pairs(values), accepted)
 
     def try_change(self, cache: PyTree, sites: Array, values: Array) -> tuple[Inexact[Array, "batch"], PyTree]:
-        if not isinstance(self.rho, Trying):
-            return self.log_ratio(cache, sites, values), ()
-        ratio, trial = self.rho.try_change(cache, self._both(sites), _pairs(values))
+        ratio, trial = tried(self.rho, cache, self._both(sites), _pairs(values))
         return ratio.real / 2, trial
 
     def commit(self, cache: PyTree, trial: PyTree, sites: Array, values: Array, accepted: Array) -> PyTree:
-        if not isinstance(self.rho, Trying):
-            return self.update_cache(cache, sites, values, accepted)
-        return self.rho.commit(cache, trial, self._both(sites), _pairs(values), accepted)
+        return committed(self.rho, cache, trial, self._both(sites), _pairs(values), accepted)
 
     def _both(self, sites: Int[Array, "batch changed"]) -> Int[Array, "batch twice"]:
         return jnp.concatenate([sites, sites + self.n_sites], axis=-1)

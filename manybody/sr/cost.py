@@ -8,6 +8,9 @@ For n samples of m parts, N = n m rows, a layer with p positions, inputs of leng
     contracted  2 N^2 C operations for C = (d_in + 1) d_out columns (d_in d_out without bias, twice as many if they are
                 complex), and 2 N p d_in d_out to make them; N C numbers written, put side by side and read
 
+A layer of d features with symmetric weights has (d - 1) d / 2 columns, and by its structure also n x N products of
+inputs with slopes in both directions, and N x N ones of what the diagonal would have.
+
 Complex numbers have two real ones and their products four operations. Layers of one input have its overlaps in common.
 What is contracted is one product of matrices, which is written, read and added to the rest: an N x N matrix for all
 layers together. The time is counted in units of an operation in double precision.
@@ -118,23 +121,26 @@ def contracted(layer: Layer, rows: Rows) -> Cost:
 
 
 def _overlaps(layer: Layer, rows: Rows) -> Cost:
-    return _of_pairs(layer, rows.samples, layer.input)
+    return _of_pairs(layer, rows.samples, rows.samples, layer.input)
 
 
 def _slopes(layer: Layer, rows: Rows) -> Cost:
-    cost = _of_pairs(layer, rows.all, layer.output)
+    cost = _of_pairs(layer, rows.all, rows.all, layer.output)
+    if layer.is_symmetric:
+        crossed = _of_pairs(layer, rows.samples, rows.all, layer.output)
+        cost += crossed + crossed + cost
     n_pairs = layer.n_positions**2
     return cost + _moved(rows.all**2, 2 * n_pairs) if n_pairs > 1 else cost  # their sum
 
 
-def _of_pairs(layer: Layer, n: int, vectors: jax.ShapeDtypeStruct) -> Cost:
-    """Products of n of these vectors with one another, for each pair of positions."""
+def _of_pairs(layer: Layer, n: int, m: int, vectors: jax.ShapeDtypeStruct) -> Cost:
+    """Products of n with m of these vectors, for each pair of positions."""
     both = layer.is_real and _is_complex(layer.input)  # a b and a^* b
     is_complex = _is_complex(vectors) and (both or not layer.is_real)
     n_pairs, width = (2 if both else 1) * layer.n_positions**2, vectors.shape[-1]
-    flops = _computed((8 if is_complex else 2) * n**2 * width * n_pairs)
+    flops = _computed((8 if is_complex else 2) * n * m * width * n_pairs)
     # A product of numbers is made where it is used.
-    return flops + _moved((2 if is_complex else 1) * n**2, 2 * n_pairs) if width > 1 else flops
+    return flops + _moved((2 if is_complex else 1) * n * m, 2 * n_pairs) if width > 1 else flops
 
 
 def n_columns(layer: Layer) -> int:

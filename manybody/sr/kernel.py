@@ -7,8 +7,13 @@ with respect to z. Summed over W and b the kernel of the layer is
     sum over p, q of (h_ip . h_jq + 1) (D_ip . D_jq)
 
 over the positions p, q at which sample i and j use the layer (R. Novak et al., arXiv:2206.08720, section 4): with one
-position n^2 (d_in + d_out) operations and n (d_in + d_out) numbers instead of n^2 d_in d_out and n d_in d_out. Which
-layers are treated so is decided by counted operations and bytes (`manybody.sr.cost`); all other parameters are
+position n^2 (d_in + d_out) operations and n (d_in + d_out) numbers instead of n^2 d_in d_out and n d_in d_out. For a
+symmetric W without diagonal the derivative with respect to the weight of a pair a < b is h_a D_b + h_b D_a, and the
+kernel, with the product h D of each feature,
+
+    sum over p, q of (h_ip . h_jq) (D_ip . D_jq) + (h_ip . D_jq) (D_ip . h_jq) - 2 (h D)_ip . (h D)_jq
+
+Which layers are treated so is decided by counted operations and bytes (`manybody.sr.cost`); all other parameters are
 contracted, together.
 
 What it is made of gives the adjoint as well, rows^T x: log psi is not differentiated again for the direction of a step.
@@ -25,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from manybody._precision import count_real, widen
+from manybody._symmetric import of_pairs
 from manybody._types import Array, Float, Inexact, PyTree
 from manybody.parallel import Comm
 from manybody.sr import cost
@@ -153,15 +159,25 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
     if layer.is_real and not jnp.iscomplexobj(h):
         d, d_all = d.real, d_all.real
 
-    def product(h_local: Array, d_local: Array) -> Array:
-        overlap = h_local @ h_all.T
-        slopes = jnp.einsum("iub,jvb->iujv", d_local, d_all)
-        overlap = overlap + 1.0 if layer.has_bias else overlap
-        dtype = np.promote_types(overlap.dtype, slopes.dtype)
-        return (overlap.astype(dtype)[:, None, :, None] * slopes.astype(dtype)).real
+    mixed = _products(layer, h.conj(), d.conj(), h_all, d_all)
+    if layer.is_real and jnp.iscomplexobj(h):
+        return (_products(layer, h, d, h_all, d_all) + mixed) / 2
+    return mixed
 
-    mixed = product(h.conj(), d.conj())
-    return (product(h, d) + mixed) / 2 if layer.is_real and jnp.iscomplexobj(h) else mixed
+
+def _products(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) -> Float[Array, "a u b v"]:
+    """Real part of the sum over the weights of what they see of local samples times what they see of all."""
+    overlap = h @ h_all.T
+    slopes = jnp.einsum("iub,jvb->iujv", d, d_all)
+    overlap = overlap + 1.0 if layer.has_bias else overlap
+    dtype = np.promote_types(overlap.dtype, slopes.dtype)
+    outer = overlap.astype(dtype)[:, None, :, None] * slopes.astype(dtype)
+    if not layer.is_symmetric:
+        return outer.real
+    h, d, h_all, d_all = (x.astype(dtype) for x in (h, d, h_all, d_all))
+    there, back = jnp.einsum("ia,jva->ijv", h, d_all), jnp.einsum("iua,ja->iuj", d, h_all)
+    diagonal = jnp.einsum("iua,jva->iujv", h[:, None] * d, h_all[:, None] * d_all)
+    return (outer + there[:, None] * back[..., None] - 2 * diagonal).real
 
 
 # --- the adjoint ------------------------------------------------------------------------------------------------------
@@ -199,6 +215,8 @@ def _from_layer(layer: Layer, h: Array, d: Array, c: Float[Array, "i u"]) -> lis
     d = jnp.einsum("iu,iupb->ipb", c.astype(d.dtype), d)
     dtype = np.promote_types(h.dtype, d.dtype)
     sums = [jnp.einsum("ipa,ipb->ab", h.astype(dtype), d.astype(dtype))]
+    if layer.is_symmetric:
+        sums = [of_pairs(sums[0])]
     if layer.has_bias:
         sums.append(jnp.sum(d, axis=(0, 1)))
     return [x.real if layer.is_real else x.conj() for x in sums]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dense layers of a wave function, and their inputs and slopes: what the kernel is made of instead of a Jacobian.
 
-Layers are found by intercepting the calls of flax.linen.Dense, so it works for any log psi made of them.
+Layers are found by intercepting the calls of flax.linen.Dense and of `SymmetricDense`, so it works for any log psi made
+of them.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
+from manybody._symmetric import SymmetricDense
 from manybody._types import Array
 from manybody.estimator.derivatives import cotangents
 from manybody.parallel.chunk import map_each
 from manybody.sr.tangent import TangentMap
 
 Path = tuple[str, ...]
+Linear = nn.Dense | SymmetricDense
 
 
 class Layer(NamedTuple):
@@ -33,6 +36,7 @@ class Layer(NamedTuple):
         output: of one configuration, (..., d_out).
         leaves: numbers of the parameter leaves that are its weights.
         weights: these.
+        is_symmetric: whether its matrix of weights is, with zero diagonal, so that there is one for each pair.
     """
 
     source: int
@@ -40,6 +44,7 @@ class Layer(NamedTuple):
     output: jax.ShapeDtypeStruct
     leaves: tuple[int, ...]
     weights: tuple[jax.ShapeDtypeStruct, ...]
+    is_symmetric: bool
 
     @property
     def has_bias(self) -> bool:
@@ -65,13 +70,14 @@ def find(tangent: TangentMap) -> dict[Path, Layer]:
     calls: list[tuple[Path, Layer]] = []
 
     def record(leaves: list[Array], sigma: Array) -> Array:
-        def note(module: nn.Dense, h: Array, call: Callable[[], Array]) -> Array:
-            names = ("kernel", "bias") if module.use_bias else ("kernel",)
+        def note(module: Linear, h: Array, call: Callable[[], Array]) -> Array:
+            is_symmetric = isinstance(module, SymmetricDense)
+            names = ("kernel",) if is_symmetric or not module.use_bias else ("kernel", "bias")
             found: list[Any] = [module.get_variable("params", name) for name in names]
             numbers = tuple(i for w in found for i, leaf in enumerate(leaves) if leaf is w)
             z = call()
             h_shape, z_shape, *weights = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (h, z, *found))
-            calls.append((module.path, Layer(len(calls), h_shape, z_shape, numbers, tuple(weights))))
+            calls.append((module.path, Layer(len(calls), h_shape, z_shape, numbers, tuple(weights), is_symmetric)))
             return z
 
         return _watched(tangent, leaves, sigma, note)
@@ -89,7 +95,7 @@ def _sources(tangent: TangentMap, layers: Mapping[Path, Layer]) -> dict[Path, in
     def bypassed(leaves: list[Array], shifts: dict[Path, Array], sigma: Array) -> tuple[Array, dict[Path, Array]]:
         seen = {}
 
-        def note(module: nn.Dense, h: Array, call: Callable[[], Array]) -> Array:
+        def note(module: Linear, h: Array, call: Callable[[], Array]) -> Array:
             if module.path not in layers:
                 return call()
             seen[module.path] = h
@@ -138,10 +144,10 @@ def _watched(tangent: TangentMap, leaves: list[Array], sigma: Array, note: Calla
 
     def interceptor(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
         module = context.module
-        linear = type(module) is nn.Dense and module.dot_general is None and module.dot_general_cls is None
-        if not linear or context.method_name != "__call__":
+        dense = type(module) is nn.Dense and module.dot_general is None and module.dot_general_cls is None
+        if not (dense or type(module) is SymmetricDense) or context.method_name != "__call__":
             return call(*args, **kwargs)
-        h = args[0] if args else kwargs["inputs"]
+        h = args[0] if args else next(iter(kwargs.values()))
         return note(module, h, lambda: call(h))
 
     params = jax.tree.unflatten(jax.tree.structure(tangent.params), leaves)
@@ -171,7 +177,7 @@ def derivatives(
         seen = {}
 
         def evaluate(shifts: dict, own: list) -> tuple[Array, dict]:
-            def note(module: nn.Dense, h: Array, call: Callable[[], Array]) -> Array:
+            def note(module: Linear, h: Array, call: Callable[[], Array]) -> Array:
                 if module.path not in layers:
                     return call()
                 seen[layers[module.path].source] = h.reshape(-1, h.shape[-1])  # (positions, d_in)

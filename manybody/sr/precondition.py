@@ -261,18 +261,11 @@ class SR:
 
     def _forced_in_samples(self, tangent: Tangent, force: PyTree, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         """(S + shift)^-1 f = (f - rows^T (T + shift)^-1 rows f) / shift."""
-        comm, info, e = tangent.comm, {}, tangent.apply(force)
-        adjoint: Callable[[Array], PyTree] = tangent.adjoint
-        if self.solver == "cg":
-            local, info["cg_iterations"], code = self._iterated(*_local_kernel(tangent, shift, e))
-        else:
-            t, adjoint = kernel_and_adjoint(tangent)
-            x, code = linalg.cholesky(t, comm.all_gather(e).ravel(), shift)
-            local = _own(comm, x, e.shape)
-        direction = jax.tree.map(lambda f, seen: (f - seen) / shift.astype(f.dtype), force, adjoint(local))
+        seen, info = self._in_samples(tangent, tangent.apply(force), shift)
+        direction = jax.tree.map(lambda f, part: (f - part) / shift.astype(f.dtype), force, seen)
         # Nothing is known of the rest of a force whose part that the samples see could not be found.
-        good = code == linalg.OK
-        return jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)), direction), {**info, "sr_code": code}
+        good = info["sr_code"] == linalg.OK
+        return jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)), direction), info
 
     def _check_forced(self, in_samples: bool) -> None:
         """Raise `ValueError` if this solver needs local values."""

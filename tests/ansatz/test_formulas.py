@@ -58,9 +58,9 @@ def test_jastrow(dtype, bias):
         total, pair = mean_field(params["visible"], sigma) if bias else 0.0, 0
         for i in range(4):
             for j in range(i + 1, 4):
-                total += params["couplings"][pair] * int(sigma[i]) * int(sigma[j])
+                total += params["couplings"]["kernel"][pair] * int(sigma[i]) * int(sigma[j])
                 pair += 1
-        assert pair == len(params["couplings"])
+        assert pair == len(params["couplings"]["kernel"])
         expected.append(total)
     assert_logs(log_psi, expected)
 

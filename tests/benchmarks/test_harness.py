@@ -61,6 +61,15 @@ def test_steps_alternate_and_ratios_are_of_the_same_round(harness, start):
     assert 1.5 < ratio["of_minima"] < 4.5
 
 
+def test_there_is_a_rest_before_each_turn(harness, monkeypatch):
+    done = []
+    monkeypatch.setattr(harness.time, "sleep", lambda seconds: done.append(("rest", seconds)))
+    harness.in_turn(done.append, {"a": "turn of a", "b": "turn of b"}, 2, warm_up=0)
+    rest = ("rest", harness.REST_S)
+    assert done == [rest, "turn of a", rest, "turn of b", rest, "turn of b", rest, "turn of a"]
+    assert harness.REST_S > 0.12  # so long NetKet's process was seen to be busy after its answer
+
+
 def test_ratio_pairs_times_of_one_round(harness):
     slow, fast = ([{"wall_s": t, "cpu_s": t**2} for t in times] for times in ([2.0, 20.0, 6.0], [1.0, 5.0, 2.0]))
     expected = {"median": 3.0, "lowest": 2.0, "highest": 4.0, "of_minima": 2.0, "of_cpu_times": 9.0}

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from manybody._symmetric import SymmetricDense
 from manybody.ansatz import MLP, RBM
 from manybody.estimator.derivatives import flatten_real
 from manybody.network import as_network
@@ -24,6 +25,7 @@ from tests.exact_formulas import QUICK
 
 N_SITES, N_SAMPLES = 6, 12
 Dense = functools.partial(nn.Dense, param_dtype=jnp.float64, dtype=jnp.float64)
+Symmetric = functools.partial(SymmetricDense, kernel_init=nn.initializers.normal(0.5))
 
 
 class Net(nn.Module):
@@ -61,6 +63,14 @@ class Net(nn.Module):
         patches = x.reshape(*x.shape[:-1], 2, 3).astype(complex)
         z = nn.Dense(4, param_dtype=complex, dtype=complex)(patches)
         return jnp.sin(nn.Dense(3, param_dtype=float, dtype=complex)(jnp.tanh(z))).sum(axis=(-1, -2))
+
+    def symmetric(self, x):  # weights of pairs, used once and at two positions
+        z = jnp.tanh(Symmetric(float, name="once")(x) * x)
+        return jnp.sin(Symmetric(float, name="twice")(z.reshape(*x.shape[:-1], 2, 3))).sum(axis=(-1, -2))
+
+    def symmetric_complex(self, x):
+        z = jnp.tanh(Symmetric(complex, name="complex")(x))
+        return jnp.sin(Symmetric(float, name="real")(z * (x.astype(complex) + 0.3j))).sum(axis=-1)
 
     def one_input(self, x):  # of the first two, found twice in the same way
         return jnp.tanh(Dense(7)(-x) * Dense(7)(-x)).sum(axis=-1) + jnp.sin(Dense(5)(jnp.cos(x))).sum(axis=-1)
@@ -162,6 +172,8 @@ CASES = {  # ansatz and the layers that can be treated by their structure
     "real-weights-on-complex": (Net("real_weights_on_complex"), ["Dense_0", "Dense_1"]),
     "positions": (Net("positions"), ["Dense_0", "Dense_1", "Dense_2"]),
     "complex-positions": (Net("complex_positions"), ["Dense_0", "Dense_1"]),
+    "symmetric": (Net("symmetric"), ["once", "twice"]),
+    "symmetric-complex": (Net("symmetric_complex"), ["complex", "real"]),
     "one-input": (Net("one_input"), ["Dense_0", "Dense_1", "Dense_2"]),
     "shared": (Net("shared"), ["Dense_1"]),
     "nested": (Net("nested"), [f"inner/Dense_{i}" for i in range(3)] + ["other/Dense_0", "other/Dense_1"]),
@@ -256,7 +268,7 @@ def test_layers_of_one_input():
 
 
 @pytest.mark.parametrize("form", [pytest.param("chosen", marks=pytest.mark.slow), "contracted", "structured"])
-@pytest.mark.parametrize("way", ["shared", "positions", "one_input", "bias_of_two"])
+@pytest.mark.parametrize("way", ["shared", "positions", "symmetric", "one_input", "bias_of_two"])
 def test_kernel_on_two_workers(monkeypatch, way, form):
     """Structured and contracted layers, more and fewer rows than parameters, columns that do not divide, chunks."""
     monkeypatch.setattr(cost, "choose", FORMS[form])

@@ -22,7 +22,13 @@ def layer(d_in, d_out, n_positions=1, dtype="float64", bias=False, source=0, inp
     shapes = [(n_positions, d_in), (n_positions, d_out), (d_in, d_out), *([(d_out,)] if bias else [])]
     h, z, *weights = (jax.ShapeDtypeStruct(shape, dtype) for shape in shapes)
     h = jax.ShapeDtypeStruct(h.shape, inputs or dtype)
-    return Layer(source, h, z, tuple(range(len(weights))), tuple(weights))
+    return Layer(source, h, z, tuple(range(len(weights))), tuple(weights), is_symmetric=False)
+
+
+def symmetric(d):
+    """A layer with real weights of pairs."""
+    weights = jax.ShapeDtypeStruct((d * (d - 1) // 2,), "float64")
+    return layer(d, d)._replace(weights=(weights,), is_symmetric=True)
 
 
 def of(**layers):
@@ -41,6 +47,15 @@ def test_counts_of_a_layer():
     columns = (d_in + 1) * d_out
     assert by_columns.flops == 2 * (n * m) ** 2 * columns + 2 * n * m * d_in * d_out
     assert by_columns.bytes == 8 * 4 * n * m * columns
+
+
+def test_counts_of_symmetric_weights():
+    n, m, d, rows = 10, 2, 7, Rows(10, 2)
+    by_structure = structured(of(a=symmetric(d)), rows)
+    pairs = n**2 * (1 + m**2 + 2 * m + m**2)  # overlaps, slopes, one with the other, and the diagonal
+    assert (by_structure.flops, by_structure.bytes) == (2 * d * pairs, 8 * 2 * pairs)
+    by_columns = contracted(symmetric(d), rows)
+    assert by_columns.flops == 2 * (n * m) ** 2 * (d * (d - 1) / 2) + 2 * n * m * d**2
 
 
 def test_counts_of_positions_single_precision_and_complex_numbers():
