@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.lax import dynamic_update_index_in_dim  # unlike `at[].set` it checks no bounds
 
 from manybody._types import Array, Bool, Int, PyTree
 
@@ -37,9 +38,13 @@ def fused(step: Step, most: int) -> Callable:
         def one_more(carry: tuple) -> tuple:
             before, records, made, _ = carry
             after, record, good = step(before, operand)
-            records = jax.tree.map(lambda every, one: every.at[made].set(one), records, record)
+            made = made + good.astype(made.dtype)
+            place = jnp.where(good, made - 1, made)  # the number before, of which XLA would keep a copy
+            records = jax.tree.map(
+                lambda every, one: dynamic_update_index_in_dim(every, one, place, 0), records, record
+            )
             after = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, before)
-            return after, records, made + good.astype(made.dtype), good
+            return after, records, made, good
 
         start = (progress, empty, jnp.int32(0), jnp.bool_(True))
         progress, records, made, _ = jax.lax.while_loop(goes_on, one_more, start)

@@ -110,8 +110,9 @@ def fold_ratios(
 
     def add_chunk(number: Array, total: Array) -> Array:
         start = jnp.minimum(number * chunk, n_buffer - chunk)
-        row = jax.lax.dynamic_slice_in_dim(rows, start, chunk)
-        fresh = jnp.arange(chunk, dtype=jnp.int32) + start >= number * chunk
+        place = start + jnp.arange(chunk, dtype=jnp.int32)
+        row = place if rows is None else jax.lax.dynamic_slice_in_dim(rows, start, chunk)
+        fresh = place >= number * chunk
         fresh &= used.at[row].get(mode="fill", fill_value=False)
         row = jnp.where(fresh, row, 0)
         sample, conn = row // n_conn, row % n_conn
@@ -143,20 +144,19 @@ def buffer_size(n_rows: int, n_local: int, n_conn: int) -> int:
     return min(-(-wanted // grid) * grid, n_local * n_conn)
 
 
-def _listed(used: Array, count: Array, n_buffer: int, never_vanish: bool) -> tuple[Array, Array]:
+def _listed(used: Array, count: Array, n_buffer: int, never_vanish: bool) -> tuple[Array | None, Array]:
     """Positions (n_buffer,) among which are those of the connections in use, and how many of the first ones to look at.
 
     If there is room for all, and nothing to leave out, these are all; else those in use, filled up with a position past
-    the end.
+    the end. None if they are all in any case.
     """
     if n_buffer < used.shape[0]:
         return _compacted(used, n_buffer), count
-    every = jnp.arange(n_buffer, dtype=jnp.int32)
     if never_vanish:
-        return every, jnp.where(count > 0, jnp.int32(n_buffer), jnp.int32(0))
+        return None, jnp.where(count > 0, jnp.int32(n_buffer), jnp.int32(0))
     # As varying over workers as the other branch, and so from the outset: JAX cannot batch a conditional inside of
     # which a constant becomes it.
-    every = every + jnp.zeros_like(used, jnp.int32)
+    every = jnp.arange(n_buffer, dtype=jnp.int32) + jnp.zeros_like(used, jnp.int32)
     return jax.lax.cond(jnp.all(used), lambda: every, lambda: _compacted(used, n_buffer)), count
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import dynamic_update_index_in_dim  # unlike `at[].set` it checks no bounds
 
 from manybody import _checks
 from manybody._random import successors
@@ -193,32 +194,34 @@ class Metropolis(Sampler):
         guide = amplitude if self.surrogate is None else comm.pvary(self.surrogate.amplitude)
         advance = self._advance(comm, amplitude, guide, key_now, n_local)
 
-        def draw(carry: PyTree, sweeps: Array) -> tuple[PyTree, PyTree]:
-            start, walk, judged = carry
-            stop = start + sweeps * self.sweep_size
-            from_zero = jnp.isneginf(walk.log_psi.real)  # log psi cannot be followed from there
-            walk, judged = advance(start, stop, walk, judged)
-            sigma = walk.sigma
-            cache, fresh = guide.init_cache(sigma), guide.log_psi(sigma)
-            drift = jnp.max(jnp.where(from_zero, 0.0, jnp.abs((fresh - walk.log_psi).real)))
+        def walk_on(number: Array, carry: tuple) -> tuple:
+            sigma, counts, judged, seen = carry
+            start = jnp.where(number > 0, state.owed + number, 0) * self.sweep_size
+            stop = (state.owed + jnp.minimum(number + 1, n_draws)) * self.sweep_size
+            fresh = guide.log_psi(sigma)
             log_psi = fresh if judged is None else judged[0]
-            walk = Walk.at(sigma, *comm.pvary((cache, fresh, walk.counts)))
-            return (stop, walk, judged), (sigma, log_psi, drift)
+            walk = Walk.at(sigma, *comm.pvary((guide.init_cache(sigma), fresh, counts)))
+            walk, judged = advance(start, stop, walk, judged)
+            now = (sigma, log_psi, fresh, walk.log_psi)
+            seen = jax.tree.map(lambda every, x: dynamic_update_index_in_dim(every, x, number, 0), seen, now)
+            return walk.sigma, walk.counts, judged, seen
 
-        # Number 0 makes no sweep, only the first cache: so the wave function is compiled once for this.
-        sweeps = jnp.zeros(n_draws + 1, jnp.int32).at[1:].set(1).at[1].add(state.owed)
-        empty = _zeros_like((guide.init_cache, guide.log_psi), state.sigma)
-        walk = Walk.at(state.sigma, *comm.pvary((*empty, jnp.zeros((2, len(self.move.names))))))
-        judged = None if self.surrogate is None else comm.pvary((amplitude.log_psi(state.sigma), jnp.zeros(3)))
-        carry, drawn = jax.lax.scan(draw, (jnp.int32(0), walk, judged), sweeps)
-        _, walk, judged = carry
-        sigma, log_psi, drift = (x[1:] for x in drawn)
+        judged = None if self.surrogate is None else (amplitude.log_psi(state.sigma), jnp.zeros(3))
+        log_phi = jax.eval_shape(guide.log_psi, state.sigma)
+        shapes = (state.sigma, log_phi if judged is None else judged[0], log_phi, log_phi)
+        seen = jax.tree.map(lambda x: jnp.zeros((n_draws + 1, *x.shape), x.dtype), shapes)
+        counts = jnp.zeros((2, len(self.move.names)))
+        # The last walk makes no step, only log psi of the last draw: so the wave function is compiled once for this.
+        begin = (state.sigma, *comm.pvary((counts, judged, seen)))
+        last, counts, judged, seen = jax.lax.fori_loop(0, n_draws + 1, walk_on, begin)
+        sigma, log_psi, fresh, followed = seen
+        sigma = jnp.concatenate([sigma[1:-1], last[None]])  # of a single draw nothing needs to be kept on the way
         weight = comm.pvary(jnp.full((n_local, n_draws), 1.0 / (self.n_chains * n_draws)))
-        samples = Samples(jnp.swapaxes(sigma, 0, 1), log_psi.T, weight, "chain")  # (chains, draws, ...)
-        info = _rates(comm, walk.counts, None if judged is None else judged[1]) | {
-            "cache_drift": comm.pmax(jnp.max(drift))
+        samples = Samples(jnp.swapaxes(sigma, 0, 1), log_psi[1:].T, weight, "chain")  # (chains, draws, ...)
+        info = _rates(comm, counts, None if judged is None else judged[1]) | {
+            "cache_drift": comm.pmax(_drift(fresh, followed))
         }
-        return ChainState(walk.sigma, key_next, jnp.int32(0)), samples, info
+        return ChainState(last, key_next, jnp.int32(0)), samples, info
 
     def _advance(
         self, comm: Comm, amplitude: Amplitude, guide: Amplitude, key: PRNGKey, n_local: int
@@ -256,6 +259,7 @@ class Metropolis(Sampler):
         """
         n_blocks = -(-length // MOST_AT_ONCE)
         block = -(-length // n_blocks)
+        all_whole = self.sweep_size % length == 0 and length % block == 0
         fold_in = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))
         draw = jax.vmap(jax.vmap(lambda key: self.move.draw(key, self.space)))
 
@@ -264,7 +268,7 @@ class Metropolis(Sampler):
                 first = start + number * block
                 keys_now = fold_in(keys, 2 * first + jnp.arange(2 * block, dtype=first.dtype))
                 drawn, judge = draw(keys_now[0::2]), _thresholds(keys_now[1::2])  # (steps, chains, ...)
-                n_steps = jnp.minimum(block, stop - first)
+                n_steps = block if all_whole else jnp.minimum(block, stop - first)
 
                 def one(number: Array, walk: Walk) -> Walk:
                     return self._step(amplitude, jax.tree.map(lambda x: x[number], drawn), judge[number], walk)
@@ -291,10 +295,10 @@ class Metropolis(Sampler):
         return Walk(kept, commit(accepted), log_psi, walk.counts + tally.astype(walk.counts.dtype))
 
 
-def _zeros_like(functions: tuple[Callable, ...], sigma: Array) -> tuple[PyTree, ...]:
-    """Zeros in the place of what functions of the configurations return."""
-    shapes = (jax.eval_shape(function, sigma) for function in functions)
-    return tuple(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree) for tree in shapes)
+def _drift(fresh: Inexact[Array, "walks chains"], followed: Inexact[Array, "walks chains"]) -> Float[Array, ""]:
+    """Largest difference between log psi at the beginning of a walk and what the one before had followed it to."""
+    from_zero = jnp.isneginf(fresh[:-1].real)  # log psi cannot be followed from there
+    return jnp.max(jnp.where(from_zero, 0.0, jnp.abs((fresh[1:] - followed[:-1]).real)))
 
 
 def _thresholds(keys: Array) -> Array:
