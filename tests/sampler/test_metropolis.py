@@ -10,8 +10,8 @@ from manybody import VariationalState, ansatz, lattice
 from manybody.amplitude import FullEvaluation
 from manybody.hilbert import Spin
 from manybody.parallel import Comm, mesh_comm
-from manybody.sampler import Exchange, LocalFlip, Metropolis, Mixture, MultiFlip
-from tests.sampler.amplitudes import draw, table
+from manybody.sampler import Exchange, LocalFlip, Metropolis, Mixture, MultiFlip, metropolis
+from tests.sampler.amplitudes import draw, random_log_psi, table
 
 SPACE = Spin(6)
 CONSTANT = FullEvaluation(lambda params, sigma: jnp.zeros(sigma.shape[0]), {})
@@ -55,6 +55,17 @@ def test_chains_do_not_depend_on_their_number(n_chains=3):
     a, _ = draw(few, CONSTANT, 2)
     b, _ = draw(many, CONSTANT, 2)
     np.testing.assert_array_equal(a.sigma, b.sigma[:n_chains])
+
+
+@pytest.mark.parametrize("sweep_size", [8, 10])
+def test_steps_do_not_depend_on_how_many_are_prepared_at_once(monkeypatch, sweep_size):
+    """Two whole blocks of four in a sweep, or three of which the last is shorter, also after two sweeps of burn-in."""
+    sampler = Metropolis(SPACE, LocalFlip(), n_chains=8, sweep_size=sweep_size, n_burn_in=2)
+    amplitude = table(SPACE, random_log_psi(SPACE).real)
+    right, _ = draw(sampler, amplitude, 2)
+    monkeypatch.setattr(metropolis, "MOST_AT_ONCE", 4)
+    found, _ = draw(sampler, amplitude, 2)
+    np.testing.assert_array_equal(found.sigma, right.sigma)
 
 
 def test_seeds_and_chains_differ():
