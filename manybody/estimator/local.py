@@ -63,7 +63,7 @@ def local_values(
 
     def add(total: Array, row: Array, ratio: Array) -> Array:
         term = elements[row].astype(total.dtype) * ratio.astype(total.dtype)
-        return total.at[row // operator.n_connections].add(term)
+        return total.at[sample_of(row, operator.n_connections)].add(term)
 
     total = diagonal.astype(np.result_type(ratio_dtype(amplitude, sigma), elements.dtype, diagonal.dtype))
     total, count = fold_ratios(comm, amplitude, operator, sigma, elements != 0, n_buffer, chunk_size, add, total)
@@ -115,7 +115,8 @@ def fold_ratios(
         fresh = place >= number * chunk
         fresh &= used.at[row].get(mode="fill", fill_value=False)
         row = jnp.where(fresh, row, 0)
-        sample, conn = row // n_conn, row % n_conn
+        sample = sample_of(row, n_conn)
+        conn = row - sample * n_conn
         sites, values = operator.change(sigma[sample], conn)
         ratio = jnp.exp(widen(amplitude.log_ratio(jax.tree.map(lambda x: x[sample], cache), sites, values)))
         # Rows that only fill up may lead to illegal configurations, where the ratio can be anything, nan included.
@@ -123,6 +124,11 @@ def fold_ratios(
 
     n_chunks = (jnp.minimum(n_listed, n_buffer) + chunk - 1) // chunk
     return jax.lax.fori_loop(jnp.zeros_like(n_chunks), n_chunks, add_chunk, comm.pvary(total)), count
+
+
+def sample_of(row: Int[Array, "rows"], n_conn: int) -> Int[Array, "rows"]:
+    """The number of the sample of a connection; rounded down by `//`, it would carry the treatment of signs along."""
+    return jax.lax.div(row, jnp.asarray(n_conn, row.dtype))
 
 
 def count_rows(
