@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is loaded when."""
+"""What is loaded when, and what is told to JAX."""
 
 import subprocess
 import sys
@@ -22,11 +22,24 @@ mb.driver.VMC(mb.hamiltonian.ising(space, lattice), state, optimizer=optax.sgd(0
 """
 
 
+DISPATCH = """
+import {first}, jax, jax.numpy as jnp
+run = jax.jit(lambda x: jax.lax.fori_loop(0, 50, lambda _, y: jnp.tanh(y @ y), x))
+x = jnp.ones((300, 300))
+run(x).block_until_ready()
+print(run(x).is_ready())
+"""
+
+
+def printed(program: str) -> list[str]:
+    """The words that a program prints."""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
 def loaded(program: str) -> set[str]:
     """What is in `sys.modules` at the end of a program."""
-    ending = "\nimport sys; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", program + ending], capture_output=True, text=True, check=True)
-    return set(run.stdout.split())
+    return set(printed(program + "\nimport sys; print(*sys.modules)"))
 
 
 def test_the_package_alone_loads_none_of_its_parts():
@@ -35,6 +48,11 @@ def test_the_package_alone_loads_none_of_its_parts():
 
 def test_a_search_waits_for_nothing_that_it_does_not_need():
     assert not loaded(SEARCH) & {*HEAVY, "manybody.plot", "manybody.exact"}
+
+
+def test_programs_run_in_the_thread_that_calls_them():
+    """With JAX alone a call returns before the program has ended."""
+    assert [printed(DISPATCH.format(first=first)) for first in ("manybody", "jax")] == [["True"], ["False"]]
 
 
 def test_every_public_name_is_there():

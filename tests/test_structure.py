@@ -50,7 +50,7 @@ READS_ENVIRONMENT = (
     "manybody/_allocator.py",  # what is said to the C library and to the compiler there counts
     "manybody/_compile.py",
 )
-ROOT_WORDS = ("import ", "MANYBODY_X64", "def __getattr__(", "def __dir__(")
+ROOT_WORDS = ("import ", "MANYBODY_X64", "jax_cpu_enable_async_dispatch", "def __getattr__(", "def __dir__(")
 KEEPS_STATE = ("manybody/driver/", "manybody/program/")
 CONSTRUCTORS = ("__init__", "__post_init__")
 COLLECTIVES = frozenset(

@@ -74,6 +74,36 @@ class Walk(NamedTuple):
         return self.cache.sigma if self.kept is None else self.kept
 
 
+class Seen(NamedTuple):
+    """What is seen where a walk begins; of many walks, with a leading axis.
+
+    Attributes:
+        sigma: configurations (chains, sites).
+        log_psi: of the wave function (chains,).
+        log_phi: of the one that is followed; the same, or the surrogate.
+        followed: what the walk followed it to.
+    """
+
+    sigma: Int8[Array, "*walks chains sites"]
+    log_psi: Inexact[Array, "*walks chains"]
+    log_phi: Inexact[Array, "*walks chains"]
+    followed: Inexact[Array, "*walks chains"]
+
+    def of_walks(self, n: int) -> Seen:
+        """Room for so many of these."""
+        return jax.tree.map(lambda x: jnp.zeros((n, *x.shape), x.dtype), self)
+
+    def with_walk(self, number: Array, one: Seen) -> Seen:
+        """With one of them written down."""
+        return jax.tree.map(lambda every, x: dynamic_update_index_in_dim(every, x, number, 0), self, one)
+
+    @property
+    def drift(self) -> Float[Array, ""]:
+        """Largest difference between log phi at the beginning of a walk and what the one before had followed it to."""
+        from_zero = jnp.isneginf(self.log_phi[:-1].real)  # from there it cannot be followed
+        return jnp.max(jnp.where(from_zero, 0.0, jnp.abs((self.log_phi[1:] - self.followed[:-1]).real)))
+
+
 class Metropolis(Sampler):
     """Chains that walk through `space` by a `move`.
 
@@ -198,30 +228,26 @@ class Metropolis(Sampler):
             sigma, counts, judged, seen = carry
             start = jnp.where(number > 0, state.owed + number, 0) * self.sweep_size
             stop = (state.owed + jnp.minimum(number + 1, n_draws)) * self.sweep_size
-            fresh = guide.log_psi(sigma)
-            log_psi = fresh if judged is None else judged[0]
-            walk = Walk.at(sigma, *comm.pvary((guide.init_cache(sigma), fresh, counts)))
+            log_phi = guide.log_psi(sigma)
+            log_psi = log_phi if judged is None else judged[0]
+            walk = Walk.at(sigma, *comm.pvary((guide.init_cache(sigma), log_phi, counts)))
             walk, judged = advance(start, stop, walk, judged)
-            now = (sigma, log_psi, fresh, walk.log_psi)
-            seen = jax.tree.map(lambda every, x: dynamic_update_index_in_dim(every, x, number, 0), seen, now)
+            seen = seen.with_walk(number, Seen(sigma, log_psi, log_phi, walk.log_psi))
             return walk.sigma, walk.counts, judged, seen
 
         judged = None if self.surrogate is None else (amplitude.log_psi(state.sigma), jnp.zeros(3))
         log_phi = jax.eval_shape(guide.log_psi, state.sigma)
-        shapes = (state.sigma, log_phi if judged is None else judged[0], log_phi, log_phi)
-        seen = jax.tree.map(lambda x: jnp.zeros((n_draws + 1, *x.shape), x.dtype), shapes)
+        log_psi = log_phi if judged is None else judged[0]
+        seen = Seen(state.sigma, log_psi, log_phi, log_phi).of_walks(n_draws + 1)
         counts = jnp.zeros((2, len(self.move.names)))
         # The last walk makes no step, only log psi of the last draw: so the wave function is compiled once for this.
         begin = (state.sigma, *comm.pvary((counts, judged, seen)))
         last, counts, judged, seen = jax.lax.fori_loop(0, n_draws + 1, walk_on, begin)
-        sigma, log_psi, fresh, followed = seen
-        sigma = jnp.concatenate([sigma[1:-1], last[None]])  # of a single draw nothing needs to be kept on the way
+        sigma = jnp.concatenate([seen.sigma[1:-1], last[None]])  # of a single draw nothing is kept on the way
         weight = comm.pvary(jnp.full((n_local, n_draws), 1.0 / (self.n_chains * n_draws)))
-        samples = Samples(jnp.swapaxes(sigma, 0, 1), log_psi[1:].T, weight, "chain")  # (chains, draws, ...)
-        info = _rates(comm, counts, None if judged is None else judged[1]) | {
-            "cache_drift": comm.pmax(_drift(fresh, followed))
-        }
-        return ChainState(last, key_next, jnp.int32(0)), samples, info
+        samples = Samples(jnp.swapaxes(sigma, 0, 1), seen.log_psi[1:].T, weight, "chain")  # (chains, draws, ...)
+        rates = _rates(comm, counts, None if judged is None else judged[1])
+        return ChainState(last, key_next, jnp.int32(0)), samples, {**rates, "cache_drift": comm.pmax(seen.drift)}
 
     def _advance(
         self, comm: Comm, amplitude: Amplitude, guide: Amplitude, key: PRNGKey, n_local: int
@@ -293,12 +319,6 @@ class Metropolis(Sampler):
         of_kind = kind[:, None] == jnp.arange(n_kinds, dtype=kind.dtype)[None, :]
         tally = jnp.stack([of_kind.sum(axis=0), (of_kind & accepted[:, None]).sum(axis=0)])
         return Walk(kept, commit(accepted), log_psi, walk.counts + tally.astype(walk.counts.dtype))
-
-
-def _drift(fresh: Inexact[Array, "walks chains"], followed: Inexact[Array, "walks chains"]) -> Float[Array, ""]:
-    """Largest difference between log psi at the beginning of a walk and what the one before had followed it to."""
-    from_zero = jnp.isneginf(fresh[:-1].real)  # log psi cannot be followed from there
-    return jnp.max(jnp.where(from_zero, 0.0, jnp.abs((fresh[1:] - followed[:-1]).real)))
 
 
 def _thresholds(keys: Array) -> Array:
