@@ -47,7 +47,7 @@ class MixedPrecision(nn.Module):
         >>> lattice = mb.lattice.square(4)
         >>> ansatz = MixedPrecision(ResNet(lattice, param_dtype="float32"))
         >>> sigma = mb.hilbert.Spin(16).random_state(jax.random.key(0), 5)
-        >>> ansatz.apply(ansatz.init(jax.random.key(1), sigma), sigma).dtype
+        >>> jax.eval_shape(ansatz.init_with_output, jax.random.key(1), sigma)[0].dtype
         dtype('complex64')
 
     Reference:

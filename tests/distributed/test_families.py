@@ -29,7 +29,8 @@ def check(expected: dict[str, np.ndarray], found: dict[str, np.ndarray], layout:
     assert np.ptp(found[f"{case}/energies"], axis=0).min() > 1e-3
 
 
-@pytest.mark.parametrize("layout", [pytest.param("mpi2", marks=pytest.mark.slow), "devices2"])
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["mpi2", "devices2"])
 @few
 def test_same_numbers(results: Results, layout: str, case: str) -> None:
     check(results("serial", SCRIPT, case), results(layout, SCRIPT, case), layout, case)
@@ -43,7 +44,7 @@ def test_same_numbers_of_more_cases(results: Results, case: str) -> None:
     assert (np.ptp(found[f"{case}/couplings"], axis=0).max() > 0) == case.endswith("drawn")
 
 
-@pytest.mark.parametrize("layout", ["serial", pytest.param("mpi2", marks=pytest.mark.slow), "devices2"])
+@pytest.mark.parametrize("layout", ["serial", *(pytest.param(x, marks=pytest.mark.slow) for x in ("mpi2", "devices2"))])
 @few
 def test_runs_are_taken_up_bit_for_bit(results: Results, layout: str, case: str) -> None:
     found = results(layout, SCRIPT, case)
