@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import harness
 import networks
+from performance_page import problem
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "workers"))
 
@@ -42,13 +43,14 @@ PRECISIONS = ("f32", "f64")
 
 def chain(sites, alpha, samples, precision, **more):
     """That of `vs_netket.py` or `small.py`."""
-    ansatz = "Jastrow" if alpha is None else f"alpha = {alpha}"
-    return f"N = {sites}, {ansatz}, {precision}", lambda: ising(sites, alpha, samples, precision, **more)
+    name = problem({"sites": sites, "alpha": alpha, "precision": precision})
+    return name, lambda: ising(sites, alpha, samples, precision, **more)
 
 
 def square(network, precision):
     """That of `networks.py`."""
-    return f"{network}, 6 x 6, {precision}", lambda: j1j2(6, network, networks.NETS[network], 512, precision)
+    name = problem({"network": network, "extent": 6, "precision": precision})
+    return name, lambda: j1j2(6, network, networks.NETS[network], 512, precision)
 
 
 CHAINS = ((64, 1), (128, 4), (128, None))

@@ -14,6 +14,7 @@ import sys
 import harness
 import numpy as np
 import optimisations
+from performance_page import problem
 
 THEIRS = {"netket_default": None, "netket_best": False}
 """Names and values of `on_the_fly`."""
@@ -32,8 +33,7 @@ def main():
     problems = [*zip(args.sites, args.alpha, strict=True), *((sites, None) for sites in args.jastrow)]
     for (sites, alpha), precision in itertools.product(problems, args.precision):
         options = {"sites": sites, "alpha": alpha, "samples": args.samples, "precision": precision}
-        ansatz = "Jastrow" if alpha is None else f"alpha = {alpha}"
-        harness.say(f"\n{sites} sites, {ansatz}, {args.samples} samples, {precision}")
+        harness.say(f"\n{problem(options)}, {args.samples} samples")
         case = optimisations.compare(ways(options, args), draw_params, BOUNDS[precision], args)
         report["cases"].append({**options, **case})
         optimisations.show(case)

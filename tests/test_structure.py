@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
     ("_types", "_allocator"),
-    ("_struct", "_checks", "_precision", "_flops", "_lazy", "_compile", "_random", "_symmetric"),
+    ("_struct", "_checks", "_precision", "_flops", "_lazy", "_compile", "_random", "_stack", "_symmetric"),
     ("parallel",),
     ("amplitude",),
     ("network",),

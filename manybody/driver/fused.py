@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.lax import dynamic_update_index_in_dim  # unlike `at[].set` it checks no bounds
 
+from manybody import _stack
 from manybody._types import Array, Bool, Int, PyTree
 
 Step = Callable[[PyTree, PyTree], tuple[PyTree, PyTree, Bool[Array, ""]]]
@@ -28,8 +28,7 @@ def fused(step: Step, most: int) -> Callable:
     """
 
     def run(progress: PyTree, operand: PyTree, n: Int[Array, ""]) -> tuple[PyTree, PyTree, Int[Array, ""]]:
-        shapes = jax.eval_shape(step, progress, operand)[1]
-        empty = jax.tree.map(lambda x: jnp.zeros((most, *x.shape), x.dtype), shapes)
+        empty = _stack.room(jax.eval_shape(step, progress, operand)[1], most)
 
         def goes_on(carry: tuple) -> Bool[Array, ""]:
             _, _, made, good = carry
@@ -40,11 +39,8 @@ def fused(step: Step, most: int) -> Callable:
             after, record, good = step(before, operand)
             made = made + good.astype(made.dtype)
             place = jnp.where(good, made - 1, made)  # the number before, of which XLA would keep a copy
-            records = jax.tree.map(
-                lambda every, one: dynamic_update_index_in_dim(every, one, place, 0), records, record
-            )
             after = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, before)
-            return after, records, made, good
+            return after, _stack.put(records, place, record), made, good
 
         start = (progress, empty, jnp.int32(0), jnp.bool_(True))
         progress, records, made, _ = jax.lax.while_loop(goes_on, one_more, start)

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.lax import dynamic_update_index_in_dim  # unlike `at[].set` it checks no bounds
 
-from manybody import _checks
+from manybody import _checks, _stack
 from manybody._random import successors
 from manybody._struct import FrozenArray, dataclass
 from manybody._types import Array, Float, Inexact, Int, Int8, PRNGKey, PyTree
@@ -88,14 +87,6 @@ class Seen(NamedTuple):
     log_psi: Inexact[Array, "*walks chains"]
     log_phi: Inexact[Array, "*walks chains"]
     followed: Inexact[Array, "*walks chains"]
-
-    def of_walks(self, n: int) -> Seen:
-        """Room for so many of these."""
-        return jax.tree.map(lambda x: jnp.zeros((n, *x.shape), x.dtype), self)
-
-    def with_walk(self, number: Array, one: Seen) -> Seen:
-        """With one of them written down."""
-        return jax.tree.map(lambda every, x: dynamic_update_index_in_dim(every, x, number, 0), self, one)
 
     @property
     def drift(self) -> Float[Array, ""]:
@@ -232,13 +223,13 @@ class Metropolis(Sampler):
             log_psi = log_phi if judged is None else judged[0]
             walk = Walk.at(sigma, *comm.pvary((guide.init_cache(sigma), log_phi, counts)))
             walk, judged = advance(start, stop, walk, judged)
-            seen = seen.with_walk(number, Seen(sigma, log_psi, log_phi, walk.log_psi))
+            seen = _stack.put(seen, number, Seen(sigma, log_psi, log_phi, walk.log_psi))
             return walk.sigma, walk.counts, judged, seen
 
         judged = None if self.surrogate is None else (amplitude.log_psi(state.sigma), jnp.zeros(3))
         log_phi = jax.eval_shape(guide.log_psi, state.sigma)
         log_psi = log_phi if judged is None else judged[0]
-        seen = Seen(state.sigma, log_psi, log_phi, log_phi).of_walks(n_draws + 1)
+        seen = _stack.room(Seen(state.sigma, log_psi, log_phi, log_phi), n_draws + 1)
         counts = jnp.zeros((2, len(self.move.names)))
         # The last walk makes no step, only log psi of the last draw: so the wave function is compiled once for this.
         begin = (state.sigma, *comm.pvary((counts, judged, seen)))
@@ -285,6 +276,7 @@ class Metropolis(Sampler):
         """
         n_blocks = -(-length // MOST_AT_ONCE)
         block = -(-length // n_blocks)
+        # If every block is as long as the next one, XLA knows how often the loop turns, and does not ask each time.
         all_whole = self.sweep_size % length == 0 and length % block == 0
         fold_in = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))
         draw = jax.vmap(jax.vmap(lambda key: self.move.draw(key, self.space)))

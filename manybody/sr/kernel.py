@@ -165,16 +165,11 @@ def _layer_kernel(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) 
     return mixed
 
 
-def _flat(x: Inexact[Array, "a u b"]) -> Inexact[Array, "rows b"]:
-    return x.reshape(-1, x.shape[-1])
-
-
 def _products(layer: Layer, h: Array, d: Array, h_all: Array, d_all: Array) -> Float[Array, "a u b v"]:
     """Real part of the sum over the weights of what they see of local samples times what they see of all."""
     overlap = h @ h_all.T
-    slopes = (_flat(d) @ _flat(d_all).T).reshape(
-        *d.shape[:2], *d_all.shape[:2]
-    )  # an einsum would copy what it transposes
+    # As one product of matrices: of an einsum over (i, u) and (j, v) XLA copies what it transposes.
+    slopes = (d.reshape(-1, d.shape[2]) @ d_all.reshape(-1, d_all.shape[2]).T).reshape(*d.shape[:2], *d_all.shape[:2])
     overlap = overlap + 1.0 if layer.has_bias else overlap
     dtype = np.promote_types(overlap.dtype, slopes.dtype)
     outer = overlap.astype(dtype)[:, None, :, None] * slopes.astype(dtype)
