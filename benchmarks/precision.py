@@ -42,10 +42,17 @@ PROBLEMS = {
     },
 }
 SOLVES = {
-    "samples": {"sites": 16, "alpha": 8, "samples": 512},
-    "parameters": {"sites": 12, "alpha": 3, "samples": 2048},
+    "samples": {"method": "samples", "sites": 16, "network": "RBM", "size": {"alpha": 8}, "samples": 512},
+    "convolutions": {
+        "method": "samples",
+        "sites": 16,
+        "network": "ResNet",
+        "size": {"features": 16, "blocks": 2, "output": "real"},
+        "samples": 512,
+    },
+    "parameters": {"method": "parameters", "sites": 12, "network": "RBM", "size": {"alpha": 3}, "samples": 2048},
 }
-"""By where SR solves: fewer samples than parameters, and more."""
+"""Fewer samples than parameters, with a kernel by the structure of layers and with one from rows, and more samples."""
 SHIFTS = [10.0**-k for k in range(2, 11)]
 SOLVERS = ("cholesky", "qr")
 SIGMAS = 4.5
@@ -61,11 +68,9 @@ def main():
     report = {"benchmark": "precision", "arguments": sys.argv[1:], "machine": harness.machine()}
     if args.problems:
         report["problems"] = {name: problem(name, PROBLEMS[name], args) for name in args.problems}
-    if not args.no_solves:
+    if args.solves:
         report["solves"] = {
-            f"{method}, 64-bit mode {mode}": solves(SOLVES[method] | {"method": method}, mode, args)
-            for method in SOLVES
-            for mode in ("on", "off")
+            f"{name}, 64-bit mode {mode}": solves(name, mode, args) for name in args.solves for mode in ("on", "off")
         }
     harness.write(report, args.out)
 
@@ -78,7 +83,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=7, help="steps in each precision that count")
     parser.add_argument("--steps", type=int, default=120, help="of the optimisations whose energies are compared")
     parser.add_argument("--samples", type=int, default=8192, help="of each measured energy")
-    parser.add_argument("--no-solves", action="store_true", help="leave out the solvers")
+    parser.add_argument("--solves", nargs="*", choices=list(SOLVES), default=list(SOLVES), help="problems of solvers")
     parser.add_argument("--platform", default="cpu", help="JAX_PLATFORMS of the workers")
     parser.add_argument("--out", help="file for the report")
     return parser.parse_args()
@@ -171,13 +176,13 @@ def show(name, rows):
 # --- solvers ---------------------------------------------------------------------------------------------------------
 
 
-def solves(options, mode, args):
+def solves(name, mode, args):
     """Errors of the directions of each solver by shift, and their times."""
     variables = optimisations.environment(args.platform) | {"MANYBODY_X64": "1" if mode == "on" else "0"}
     path = optimisations.WORKERS / "manybody_solves.py"
-    options = options | {"steps": 200}
+    options = SOLVES[name] | {"steps": 200}
     with (
-        harness.Worker(options["method"], args.python, path, options, environment=variables) as worker,
+        harness.Worker(name, args.python, path, options, environment=variables) as worker,
         tempfile.TemporaryDirectory() as folder,
     ):
         own = equations(worker, "f32", folder)
@@ -193,7 +198,7 @@ def solves(options, mode, args):
         about = worker.call("about")["result"]
     times = {solver: harness.summary(turns[solver]) for solver in SOLVERS}
     report = {"shifts": rows, "times": times, "qr_is_times": harness.ratio(turns["qr"], turns["cholesky"])}
-    show_solves(options["method"], mode, report)
+    show_solves(name, mode, report)
     return {**options, **report, **about}
 
 
@@ -229,8 +234,8 @@ def errors(found, right, rows):
     }
 
 
-def show_solves(method, mode, report):
-    harness.say(f"\nSR in the space of {method}, 64-bit mode {mode}: relative errors of the direction")
+def show_solves(name, mode, report):
+    harness.say(f"\nSR, {name}, 64-bit mode {mode}: relative errors of the direction")
     for shift, row in report["shifts"].items():
         found = ", ".join(f"{name} {row[name]['direction']:.1e}" for name in row)
         harness.say(f"shift {shift}: {found}")

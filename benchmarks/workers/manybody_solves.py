@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directions of SR by several solvers, at parameters and samples of an optimisation."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -21,27 +22,35 @@ def start(options, mark):
     return Solves(**options)
 
 
+NETWORKS = {
+    "RBM": lambda lattice, **size: mb.ansatz.RBM(use_visible_bias=False, **size),
+    "ResNet": mb.ansatz.ResNet,
+}
+
+
 class Solves:
-    """The transverse-field Ising chain at J = h = 1 with a real RBM in single precision.
+    """The transverse-field Ising chain at J = h = 1 with a real network in single precision.
 
     Args:
         sites: length of the chain.
-        alpha: hidden units per site.
+        network: RBM or ResNet.
+        size: its options.
         samples: number of samples and of chains.
         method: of SR.
         steps: of optimisation before.
     """
 
-    def __init__(self, sites, alpha, samples, method, steps):
+    def __init__(self, sites, network, size, samples, method, steps):
+        self.make = functools.partial(NETWORKS[network], mb.lattice.chain(sites), **size)
         space = mb.hilbert.Spin(sites)
         hamiltonian = mb.hamiltonian.ising(space, mb.lattice.chain(sites), J=1.0, h=1.0)
         sampler = mb.sampler.Metropolis(space, mb.sampler.LocalFlip(), n_chains=samples)
-        state = mb.VariationalState(self._ansatz(alpha, jnp.float32), sampler, samples, seed=1)
+        state = mb.VariationalState(self.make(param_dtype=jnp.float32), sampler, samples, seed=1)
         driver = mb.driver.VMC(
             hamiltonian, state, optimizer=optax.sgd(0.05), preconditioner=mb.sr.SR(1e-3, method=method)
         )
         driver.run(steps, progress=False)
-        self.state, self.method, self.alpha = driver.state.sample(), method, alpha
+        self.state, self.method = driver.state.sample(), method
         self.values = self.state.local_values(hamiltonian).reshape(-1)
         self.programs = {}
 
@@ -76,15 +85,11 @@ class Solves:
             np.savez(out, direction=found)
         return {"code": int(code)}
 
-    @staticmethod
-    def _ansatz(alpha, dtype):
-        return mb.ansatz.RBM(alpha=alpha, param_dtype=dtype, use_visible_bias=False)
-
     def _arguments(self, precision):
         dtype = jnp.float64 if precision == "f64" else jnp.float32
         return jax.tree.map(lambda x: x.astype(dtype), self.state.params), self.state.samples, self.values
 
     def _tangent(self, precision, params, samples):
-        ansatz = self._ansatz(self.alpha, jnp.float64 if precision == "f64" else jnp.float32)
+        ansatz = self.make(param_dtype=jnp.float64 if precision == "f64" else jnp.float32)
         log_psi = lambda p, sigma: ansatz.apply({"params": p}, sigma)  # noqa: E731
         return mb.sr.TangentMap(self.state.comm, log_psi, params, samples, None)

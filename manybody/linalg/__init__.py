@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Solvers: dense, by QR, and iterative; failures are result codes."""
+"""Solvers, and what they solve: dense, by QR, and iterative; failures are result codes."""
 
 from manybody.linalg import least_squares
-from manybody.linalg.dense import FAILED, OK, cholesky, gram, smooth_pinv, smooth_step
+from manybody.linalg.dense import FAILED, OK, cholesky, smooth_pinv, smooth_step
 from manybody.linalg.iterative import conjugate_gradients
 from manybody.linalg.lanczos import lowest_eigenvector
+from manybody.linalg.products import gram, share
 
 __all__ = [
     "FAILED",
@@ -14,6 +15,7 @@ __all__ = [
     "gram",
     "least_squares",
     "lowest_eigenvector",
+    "share",
     "smooth_pinv",
     "smooth_step",
 ]

@@ -15,18 +15,6 @@ FAILED = 1
 """Result code of a solve that broke down; its solution is zero."""
 
 
-def gram(rows: Inexact[Array, "rows n"]) -> Inexact[Array, "n n"]:
-    """rows^dag rows; complex ones by two real products, with three quarters of the multiplications.
-
-    The real part is symmetric; the imaginary part is X - X^T, where X is the product of real and imaginary parts.
-    """
-    if not jnp.iscomplexobj(rows):
-        return rows.T @ rows
-    parts = jnp.concatenate([rows.real, rows.imag])
-    crossed = rows.real.T @ rows.imag
-    return jax.lax.complex(parts.T @ parts, crossed - crossed.T)
-
-
 def cholesky(
     a: Inexact[Array, "n n"], b: Inexact[Array, "n"], shift: Array
 ) -> tuple[Inexact[Array, "n"], Int[Array, ""]]:

@@ -29,16 +29,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from manybody import linalg
 from manybody._precision import count_real, widen
 from manybody._symmetric import of_pairs
 from manybody._types import Array, Float, Inexact, PyTree
 from manybody.parallel import Comm
+from manybody.parallel.chunk import sum_rows
 from manybody.sr import cost
 from manybody.sr.layers import Layer, Path, derivatives, find
 from manybody.sr.tangent import Tangent, TangentMap
 
 _EXCHANGED = 2**20
 """Entries of the Jacobian that a worker sends at a time."""
+
+_WIDENED = 64
+"""Rows of the Jacobian in single precision that are copied to double precision at a time."""
 
 
 def kernel(tangent: Tangent) -> Float[Array, "rows rows"]:
@@ -196,7 +201,7 @@ def adjoint_of(
     """rows^T x of one group, from what `derivatives` has found."""
     c = tangent.coefficients(rows)
     leaves, structure = jax.tree.flatten(tangent.params)
-    found = {number: _from_rows(leaves[number], x, c) for number, x in zip(rest, others, strict=True)}
+    found = {number: _from_rows(tangent.comm, leaves[number], x, c) for number, x in zip(rest, others, strict=True)}
     for path, layer in layers.items():
         found |= zip(layer.leaves, _from_layer(layer, inputs[layer.source], slopes[path], c), strict=True)
     return tangent.comm.psum(
@@ -204,15 +209,23 @@ def adjoint_of(
     )
 
 
-def _from_rows(like: Array, rows: Float[Array, "i u columns"], c: Float[Array, "i u"]) -> Inexact[Array, "entries"]:
+def _from_rows(
+    comm: Comm, like: Array, rows: Float[Array, "i u columns"], c: Float[Array, "i u"]
+) -> Inexact[Array, "entries"]:
     """Sum of c times rows of real columns: of a complex leaf those of the real and then those of the imaginary part."""
-    total = jnp.einsum("iu,iuk->k", c.astype(rows.dtype), rows)
+
+    def some(both: tuple[Array, Array]) -> Array:
+        rows, c = both
+        return jnp.einsum("iu,iuk->k", c, widen(rows))
+
+    total = sum_rows(comm, some, (rows, c), None if rows.dtype == c.dtype else _WIDENED)
     return jax.lax.complex(*jnp.split(total, 2)) if jnp.iscomplexobj(like) else total
 
 
 def _from_layer(layer: Layer, h: Array, d: Array, c: Float[Array, "i u"]) -> list[Inexact[Array, "..."]]:
     """Sum of c times the derivatives with respect to W, h D, and to b, D, in the convention of `_layer_kernel`."""
     d = d.real if layer.is_real and not jnp.iscomplexobj(h) else d
+    h, d = widen(h), widen(d)
     d = jnp.einsum("iu,iupb->ipb", c.astype(d.dtype), d)
     dtype = np.promote_types(h.dtype, d.dtype)
     sums = [jnp.einsum("ipa,ipb->ab", h.astype(dtype), d.astype(dtype))]
@@ -237,7 +250,7 @@ def _contraction(comm: Comm, blocks: list[Array]) -> Float[Array, "rows all_rows
 def _side_by_side(blocks: list[Array], n_rows: int) -> list[Array]:
     """Blocks with fewer columns than the kernel has, put together: each product adds to the whole kernel."""
     narrow = [x for x in blocks if x.shape[1] < n_rows]
-    of_type = {x.dtype: [y for y in narrow if y.dtype == x.dtype] for x in narrow}  # single precision stays so
+    of_type = {x.dtype: [y for y in narrow if y.dtype == x.dtype] for x in narrow}  # no copy of wider numbers
     return [jnp.concatenate(some, axis=1) for some in of_type.values()] + [x for x in blocks if x.shape[1] >= n_rows]
 
 
@@ -250,14 +263,14 @@ def _contracted(comm: Comm, flat: Float[Array, "rows params"]) -> Float[Array, "
     width = comm.size * max(1, min(-(-n_columns // comm.size), _EXCHANGED // (flat.shape[0] * comm.size)))
     if comm.size == 1 or width >= n_columns:
         columns = comm.shard_to_columns(jnp.pad(flat, ((0, 0), (0, -n_columns % comm.size))))
-        return widen(columns @ columns.T)
+        return linalg.gram(comm, columns, axis=1)
 
     def add(total: Array, number: Array) -> tuple[Array, None]:
         start = jnp.minimum(number * width, n_columns - width)  # the last block overlaps the one before it
         block = jax.lax.dynamic_slice_in_dim(flat, start, width, axis=1)
         is_new = start + jnp.arange(width) >= number * width
         columns = comm.shard_to_columns(jnp.where(is_new[None], block, jnp.zeros((), block.dtype)))
-        return total + widen(columns @ columns.T), None
+        return total + linalg.gram(comm, columns, axis=1), None
 
     n_rows = flat.shape[0] * comm.size
     start = comm.pvary(jnp.zeros((n_rows, n_rows)))

@@ -216,7 +216,7 @@ class SR:
         info = {}
         if self.solver in ("cholesky", "pinv") and tangent.is_holomorphic:
             rows, e = tangent.complex_jacobian(), jax.lax.complex(e[:, 0], e[:, 1])
-            s, f = tangent.comm.psum((linalg.gram(rows), rows.conj().T @ e))
+            s, f = tangent.comm.psum((linalg.gram(tangent.comm, rows), rows.conj().T @ e))
             x, code = self._dense(tangent, e[:, None], s, f, shift, lambda v: (rows @ v)[:, None])
             return unflatten_complex(x, tangent.params), {"sr_code": code}
         if self.solver == "cg":
@@ -227,7 +227,7 @@ class SR:
             if self.solver == "qr":
                 x, code = linalg.least_squares.tall(tangent.comm, rows, e.ravel(), shift)
             else:
-                s, f = tangent.comm.psum((linalg.gram(rows), rows.T @ e.ravel()))
+                s, f = tangent.comm.psum((linalg.gram(tangent.comm, rows), rows.T @ e.ravel()))
                 x, code = self._dense(tangent, e, s, f, shift, lambda v: (rows @ v).reshape(*e.shape, -1))
         return unflatten_real(x, tangent.params), {**info, "sr_code": code}
 
@@ -238,15 +238,16 @@ class SR:
             return tangent.adjoint(local), {**info, "sr_code": code}
 
         every = comm.all_gather(e).ravel()
-        adjoint: Callable[[Array], PyTree] = tangent.adjoint
         if self.solver == "qr":
             rows = tangent.jacobian().reshape(e.size, -1)
-            rows = jnp.pad(rows, ((0, 0), (0, -rows.shape[1] % comm.size)))
-            x, code = linalg.least_squares.wide(comm, comm.shard_to_columns(rows), every, shift)
+            padded = jnp.pad(rows, ((0, 0), (0, -rows.shape[1] % comm.size)))
+            x, code = linalg.least_squares.wide(comm, comm.shard_to_columns(padded), every, shift)
+            direction = unflatten_real(comm.psum(_own(comm, x, e.shape).ravel() @ rows), tangent.params)
         else:
             t, adjoint = kernel_and_adjoint(tangent)
             x, code = self._dense(tangent, e, t, every, shift, lambda v: _own(comm, v, e.shape))
-        return adjoint(_own(comm, x, e.shape)), {**info, "sr_code": code}
+            direction = adjoint(_own(comm, x, e.shape))
+        return direction, {**info, "sr_code": code}
 
     def _forced_in_parameters(self, tangent: Tangent, force: PyTree, shift: Array) -> tuple[PyTree, dict[str, Array]]:
         info, f = {}, flatten_real(force)
@@ -254,7 +255,7 @@ class SR:
             x, info["cg_iterations"], code = self._iterated(_flat_metric(tangent, shift), f, jnp.vdot)
         else:
             rows = tangent.jacobian().reshape(-1, tangent.n_params)  # (samples * parts, params)
-            s = tangent.comm.psum(linalg.gram(rows))
+            s = tangent.comm.psum(linalg.gram(tangent.comm, rows))
             solve = linalg.cholesky if self.solver == "cholesky" else partial(linalg.smooth_pinv, cutoff=self.cutoff)
             x, code = solve(s, f, shift)
         return unflatten_real(x, tangent.params), {**info, "sr_code": code}

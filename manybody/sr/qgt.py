@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from manybody import _checks
+from manybody import _checks, linalg
 from manybody._types import Array, Float, PyTree
 from manybody.parallel import REPLICATED
 from manybody.sampler import Samples
@@ -32,7 +32,7 @@ def qgt(state: VariationalState) -> Float[np.ndarray, "params params"]:
     def metric(tangent: TangentMap) -> Array:
         rows = tangent.jacobian()
         flat = rows.reshape(-1, rows.shape[-1])  # (samples * parts, params)
-        return tangent.comm.psum(flat.T @ flat)
+        return tangent.comm.psum(linalg.gram(tangent.comm, flat))
 
     return _on_samples(state, metric)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.scripts import BENCHMARKS, WORKERS, load
+from tests.cases import some_slow
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +53,18 @@ def test_energies_of_the_same_parameters_must_agree(precision):
             precision.check("net", {"bf16": {"same_parameters": {"sigmas": wrong}}})
 
 
-@pytest.mark.parametrize("method", [pytest.param("samples", marks=pytest.mark.slow), "parameters"])
-def test_directions_are_those_of_the_decomposition(precision, method, tmp_path):
+SMALL = {
+    "samples": {"size": {"alpha": 4}, "samples": 16},
+    "convolutions": {"size": {"features": 4, "blocks": 1, "output": "real"}, "samples": 16},
+    "parameters": {"size": {"alpha": 1}, "samples": 64},
+}
+
+
+@pytest.mark.parametrize("name", some_slow({name: name for name in SMALL}, ["samples", "convolutions"]))
+def test_directions_are_those_of_the_decomposition(precision, name, tmp_path):
     """To the rounding of the network; and one that is not is judged by how far it is off."""
-    size = {"sites": 4, "alpha": 4, "samples": 16} if method == "samples" else {"sites": 4, "alpha": 1, "samples": 64}
-    worker = load(WORKERS / "manybody_solves.py").Solves(**size, method=method, steps=2)
+    options = precision.SOLVES[name] | {"sites": 4} | SMALL[name]
+    worker = load(WORKERS / "manybody_solves.py").Solves(**options, steps=2)
     worker.equations("f32", tmp_path / "equations.npz")
     with np.load(tmp_path / "equations.npz") as data:
         rows, e = data["rows"], data["e"]

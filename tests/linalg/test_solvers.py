@@ -152,12 +152,3 @@ def test_conjugate_gradients_of_nothing():
     x, n, code = cg(jnp.eye(3), jnp.zeros(3), 0.0)
     assert (n, code) == (0, OK)
     np.testing.assert_array_equal(x, 0)
-
-
-@pytest.mark.parametrize("dtype", [float, complex])
-def test_gram(dtype):
-    rng = np.random.default_rng(5)
-    rows = rng.normal(size=(7, 4)) if dtype is float else rng.normal(size=(7, 4)) + 1j * rng.normal(size=(7, 4))
-    found = linalg.gram(jnp.asarray(rows))
-    assert found.dtype == dtype
-    np.testing.assert_allclose(found, rows.conj().T @ rows, rtol=0, atol=1e-13)

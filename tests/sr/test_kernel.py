@@ -2,6 +2,7 @@
 """The kernel by layers is that of the Jacobian, and layers for which the formula does not hold are contracted."""
 
 import functools
+from importlib import import_module
 
 import flax.linen as nn
 import jax
@@ -18,7 +19,7 @@ from manybody.sampler import Samples
 from manybody.sampler.base import samples_spec
 from manybody.sr import TangentMap, cost
 from manybody.sr.kernel import kernel_and_adjoint, plan
-from manybody.sr.layers import find
+from manybody.sr.layers import derivatives, find
 from tests.cases import some_slow
 from tests.estimator.ansatzes import NnxNet, pair_apply, pair_init
 from tests.exact_formulas import QUICK
@@ -259,6 +260,31 @@ def x_of(tangent):
     """Any vector in the space of samples, this worker's part of it."""
     number, part = tangent.comm.global_index(tangent.n_local), jnp.arange(tangent.n_parts, dtype=float)
     return jnp.cos(1.7 * number.astype(float)[:, None] + part[None])
+
+
+@pytest.mark.parametrize("form", ["contracted", "structured"])
+def test_sums_for_narrow_networks_are_wide(monkeypatch, form):
+    """What is made in single precision is multiplied and added up in double precision, over parameters and samples."""
+    monkeypatch.setattr(cost, "choose", FORMS[form])
+    make, params, samples = tangent_of(MLP(hidden=(60, 40), param_dtype="float32"), n_samples=700)
+    tangent = make(params, samples)
+    layers, rest = plan(tangent)
+    inputs, slopes, others = derivatives(tangent, layers, rest)  # outside of jit, where nothing depends on fusions
+    monkeypatch.setattr(import_module("manybody.sr.kernel"), "derivatives", lambda *_: (inputs, slopes, others))
+    matrix, adjoint = kernel_and_adjoint(tangent)
+
+    columns = dict(zip(rest, others, strict=True))
+    for path, layer in layers.items():  # used at one position
+        h, d = np.asarray(inputs[layer.source], float)[:, 0], np.asarray(slopes[path], float)[:, 0, 0]
+        columns |= zip(layer.leaves, [np.einsum("ia,ib->iab", h, d), d][: len(layer.leaves)], strict=True)
+    rows = np.concatenate([np.asarray(columns[i], float).reshape(700, -1) for i in sorted(columns)], axis=1)
+    weight = np.asarray(samples.weight)
+    rows = np.sqrt(weight) * (rows - (weight * rows).sum(axis=0))
+
+    right, x = rows @ rows.T, np.asarray(x_of(tangent))
+    np.testing.assert_allclose(matrix, right, rtol=0, atol=1e-12 * np.abs(right).max())
+    found, pulled = flatten_real(adjoint(jnp.asarray(x))), rows.T @ x.ravel()
+    np.testing.assert_allclose(found, pulled.astype(np.float32), rtol=2e-7, atol=1e-11 * np.abs(pulled).max())
 
 
 def test_layers_of_one_input():
