@@ -86,5 +86,7 @@ def sum_rows(comm: Comm, f: Callable[[PyTree], PyTree], rows: PyTree, chunk_size
 
 def _blocks(x: jax.Array, n_chunks: int, chunk_size: int, zero: bool = False) -> jax.Array:
     missing = n_chunks * chunk_size - x.shape[0]
+    if not missing:
+        return x.reshape((n_chunks, chunk_size, *x.shape[1:]))
     fill = jnp.zeros((missing, *x.shape[1:]), x.dtype) if zero else jnp.repeat(x[:1], missing, axis=0)
     return jnp.concatenate([x, fill]).reshape((n_chunks, chunk_size, *x.shape[1:]))

@@ -22,6 +22,7 @@ What it is made of gives the adjoint as well, rows^T x: log psi is not different
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import Callable
 
@@ -62,7 +63,7 @@ def kernel_and_adjoint(tangent: Tangent) -> tuple[Float[Array, "rows rows"], Cal
     n_rows = n_local * comm.size * n_parts
     shape = (n_local, n_parts, n_local * comm.size, n_parts)
     if not layers and tangent.n_params < n_rows:  # means are subtracted from what is smaller
-        own = _contraction(comm, [tangent.jacobian().reshape(n_local * n_parts, -1)])
+        own = _contraction(comm, tangent.jacobian().reshape(n_local * n_parts, -1))
         return comm.all_gather(own.reshape(shape)).reshape(n_rows, n_rows), tangent.adjoint
     made = tangent.each(lambda group: derivatives(group, layers, rest))
     inputs, slopes, others = made
@@ -70,8 +71,8 @@ def kernel_and_adjoint(tangent: Tangent) -> tuple[Float[Array, "rows rows"], Cal
         _structured(comm, group, inputs[source], {path: slopes[path] for path in group})
         for source, group in cost.of_one_input(layers).items()
     ]
-    if others:
-        terms.append(_contraction(comm, [x.reshape(n_local * n_parts, -1) for x in others]).reshape(shape))
+    if others is not None:
+        terms.append(_contraction(comm, others.reshape(n_local * n_parts, -1)).reshape(shape))
     own = functools.reduce(operator.add, terms)
 
     def adjoint(rows: Float[Array, "samples parts"]) -> PyTree:
@@ -196,12 +197,13 @@ def adjoint_of(
     rows: Float[Array, "samples parts"],
     inputs: dict[int, Array],
     slopes: dict[Path, Array],
-    others: list[Array],
+    others: Array | None,
 ) -> PyTree:
     """rows^T x of one group, from what `derivatives` has found."""
     c = tangent.coefficients(rows)
     leaves, structure = jax.tree.flatten(tangent.params)
-    found = {number: _from_rows(tangent.comm, leaves[number], x, c) for number, x in zip(rest, others, strict=True)}
+    seen = [] if others is None else _from_rows(tangent.comm, [leaves[i] for i in rest], others, c)
+    found = dict(zip(rest, seen, strict=True))
     for path, layer in layers.items():
         found |= zip(layer.leaves, _from_layer(layer, inputs[layer.source], slopes[path], c), strict=True)
     return tangent.comm.psum(
@@ -210,16 +212,22 @@ def adjoint_of(
 
 
 def _from_rows(
-    comm: Comm, like: Array, rows: Float[Array, "i u columns"], c: Float[Array, "i u"]
-) -> Inexact[Array, "entries"]:
+    comm: Comm, leaves: list[Array], rows: Float[Array, "i u columns"], c: Float[Array, "i u"]
+) -> list[Inexact[Array, "entries"]]:
     """Sum of c times rows of real columns: of a complex leaf those of the real and then those of the imaginary part."""
 
     def some(both: tuple[Array, Array]) -> Array:
         rows, c = both
-        return jnp.einsum("iu,iuk->k", c, widen(rows))
+        return c @ widen(rows)
 
-    total = sum_rows(comm, some, (rows, c), None if rows.dtype == c.dtype else _WIDENED)
-    return jax.lax.complex(*jnp.split(total, 2)) if jnp.iscomplexobj(like) else total
+    flat = (rows.reshape(-1, rows.shape[-1]), c.reshape(-1))
+    total = sum_rows(comm, some, flat, None if rows.dtype == c.dtype else _WIDENED)
+    ends = itertools.accumulate(map(count_real, leaves), initial=0)
+    pieces = [total[a:b] for a, b in itertools.pairwise(ends)]
+    return [
+        jax.lax.complex(*jnp.split(x, 2)) if jnp.iscomplexobj(leaf) else x
+        for leaf, x in zip(leaves, pieces, strict=True)
+    ]
 
 
 def _from_layer(layer: Layer, h: Array, d: Array, c: Float[Array, "i u"]) -> list[Inexact[Array, "..."]]:
@@ -239,19 +247,9 @@ def _from_layer(layer: Layer, h: Array, d: Array, c: Float[Array, "i u"]) -> lis
 # --- rows of the Jacobian ---------------------------------------------------------------------------------------------
 
 
-def _contraction(comm: Comm, blocks: list[Array]) -> Float[Array, "rows all_rows"]:
-    """Blocks (rows, columns) of the Jacobian, times their transpose: this worker's rows of it."""
-    n_rows = blocks[0].shape[0] * comm.size
-    return comm.psum_scatter(
-        functools.reduce(operator.add, [_contracted(comm, x) for x in _side_by_side(blocks, n_rows)])
-    )
-
-
-def _side_by_side(blocks: list[Array], n_rows: int) -> list[Array]:
-    """Blocks with fewer columns than the kernel has, put together: each product adds to the whole kernel."""
-    narrow = [x for x in blocks if x.shape[1] < n_rows]
-    of_type = {x.dtype: [y for y in narrow if y.dtype == x.dtype] for x in narrow}  # no copy of wider numbers
-    return [jnp.concatenate(some, axis=1) for some in of_type.values()] + [x for x in blocks if x.shape[1] >= n_rows]
+def _contraction(comm: Comm, flat: Float[Array, "rows columns"]) -> Float[Array, "rows all_rows"]:
+    """Rows of the Jacobian times their transpose: this worker's rows of it."""
+    return comm.psum_scatter(_contracted(comm, flat))
 
 
 def _contracted(comm: Comm, flat: Float[Array, "rows params"]) -> Float[Array, "all_rows all_rows"]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import Literal
 
 from manybody._symmetric import SymmetricDense
@@ -157,7 +158,7 @@ def _watched(tangent: TangentMap, leaves: list[Array], sigma: Array, note: Calla
 
 def derivatives(
     tangent: TangentMap, layers: Mapping[Path, Layer], rest: list[int]
-) -> tuple[dict[int, Array], dict[Path, Array], list[Array]]:
+) -> tuple[dict[int, Array], dict[Path, Array], Array | None]:
     """What a kernel is made of.
 
     Args:
@@ -167,7 +168,8 @@ def derivatives(
 
     Returns:
         The inputs (samples, positions, d_in) of the layers by `source`, their slopes (samples, parts, positions,
-        d_out), and the rows (samples, parts, columns) of the other leaves.
+        d_out), and the rows (samples, parts, columns) of the other leaves, side by side (None if there are
+        none): put together here, where there are few at a time, that is done in the caches.
     """
     params = tangent.comm.pvary(tangent.params)
     leaves = jax.tree.leaves(params)
@@ -195,9 +197,14 @@ def derivatives(
         pulled = [pullback(c) for c in cotangents(value, n_parts)]
         slopes, own = jax.tree.map(lambda *parts: jnp.stack(parts), *pulled)
         slopes = {path: d.reshape(n_parts, -1, d.shape[-1]) for path, d in slopes.items()}
-        return inputs, slopes, [_real_columns(x) for x in own]
+        return inputs, slopes, _side_by_side([_real_columns(x) for x in own]) if own else None
 
     return map_each(one, tangent.samples.flat_sigma, tangent.chunk_size)
+
+
+def _side_by_side(columns: list[Array]) -> Array:
+    dtype = np.result_type(*(x.dtype for x in columns))
+    return jnp.concatenate([x.astype(dtype) for x in columns], axis=-1)
 
 
 def _real_columns(x: Array) -> Array:

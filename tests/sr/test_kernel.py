@@ -273,7 +273,7 @@ def test_sums_for_narrow_networks_are_wide(monkeypatch, form):
     monkeypatch.setattr(import_module("manybody.sr.kernel"), "derivatives", lambda *_: (inputs, slopes, others))
     matrix, adjoint = kernel_and_adjoint(tangent)
 
-    columns = dict(zip(rest, others, strict=True))
+    columns = split(tangent.params, rest, others)
     for path, layer in layers.items():  # used at one position
         h, d = np.asarray(inputs[layer.source], float)[:, 0], np.asarray(slopes[path], float)[:, 0, 0]
         columns |= zip(layer.leaves, [np.einsum("ia,ib->iab", h, d), d][: len(layer.leaves)], strict=True)
@@ -285,6 +285,12 @@ def test_sums_for_narrow_networks_are_wide(monkeypatch, form):
     np.testing.assert_allclose(matrix, right, rtol=0, atol=1e-12 * np.abs(right).max())
     found, pulled = flatten_real(adjoint(jnp.asarray(x))), rows.T @ x.ravel()
     np.testing.assert_allclose(found, pulled.astype(np.float32), rtol=2e-7, atol=1e-11 * np.abs(pulled).max())
+
+
+def split(params, rest, others):
+    """Columns of real leaves, by their numbers."""
+    ends = np.cumsum([0, *(jax.tree.leaves(params)[i].size for i in rest)])
+    return {i: others[..., a:b] for i, a, b in zip(rest, ends, ends[1:], strict=False)}
 
 
 def test_layers_of_one_input():
