@@ -10,6 +10,7 @@ picture; `--render` does that alone. See README.md.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,9 @@ PARTS = {
 OPTIONAL = ("tdvp",)
 """Left out unless they are named."""
 
+OWN_PROCESS = ("roofline.py",)
+"""Without workers, and so without `--platform`."""
+
 PEERS = {
     "vs_netket": ("netket",),
     "small": ("netket",),
@@ -54,7 +58,8 @@ def main():
         harness.say(f"\n--- {part}: {' '.join(command)}")
         folder.mkdir(parents=True, exist_ok=True)
         # The report is in a file; what is printed of it would hide the tables.
-        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+        variables = os.environ | {"JAX_PLATFORMS": args.platform}  # for those that measure in their own process
+        if subprocess.run(command, stdout=subprocess.DEVNULL, env=variables).returncode:
             failed.append(part)
     reports = performance_page.read(folder, PARTS)
     page.write_text(performance_page.filled(page.read_text(), reports))
@@ -72,6 +77,7 @@ def arguments():
     parser.add_argument("--python", default=sys.executable, help="interpreter with what manybody needs (this one)")
     required = [part for part in PARTS if part not in OPTIONAL]
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=required)
+    parser.add_argument("--platform", default="cpu", help="JAX_PLATFORMS of all parts")
     parser.add_argument("--short", action="store_true", help="few rounds")
     parser.add_argument("--render", action="store_true", help="run nothing, write the page from the reports there are")
     parser.add_argument("--folder", default=str(harness.HERE / "out" / "performance"), help="of the reports")
@@ -89,8 +95,9 @@ def command_of(part, args):
     script, options, rounds, short, long = PARTS[part]
     given = {peer: getattr(args, f"{peer}_python") for peer in PEERS.get(part, ())}
     peers = [word for peer, python in given.items() if python for word in (f"--{peer}-python", python)]
+    where = [] if script in OWN_PROCESS else ["--platform", args.platform]
     ends = [rounds, str(short if args.short else long), "--out", str(Path(args.folder) / f"{part}.json")]
-    return [args.python, str(harness.HERE / script), *options, *peers, *ends]
+    return [args.python, str(harness.HERE / script), *options, *peers, *where, *ends]
 
 
 if __name__ == "__main__":

@@ -66,8 +66,15 @@ def versions_of(report):
 
 
 def devices_of(report):
-    """Devices named anywhere in a report."""
-    return {entry["device"] for entry in dictionaries(report) if isinstance(entry.get("device"), str)} or {"cpu"}
+    """Devices named anywhere in a report.
+
+    Raises:
+        ValueError: if none is: nobody would know what the times are of.
+    """
+    found = {entry["device"] for entry in dictionaries(report) if isinstance(entry.get("device"), str)}
+    if not found:
+        raise ValueError(f"The report of {report.get('benchmark')} names no device.")
+    return found
 
 
 def dictionaries(tree):
@@ -138,7 +145,9 @@ def start(report):
     rows = []
     for name, what in (("imports", "import"), ("tfim", "first step"), ("j1j2", "first step")):
         for tool, found in report.get(name, {"tools": {}})["tools"].items():
-            compared = [f"{times(x)} {key.removeprefix('times ')}" for key, x in found.items() if isinstance(x, dict)]
+            compared = [
+                f"{times(x)} {key.removeprefix('times ')}" for key, x in found.items() if key.startswith("times ")
+            ]
             rows.append([f"{name}, {what}", tool, digits(found[what]), ", ".join(compared)])
     return table(["", "tool", "s", "times"], rows)
 

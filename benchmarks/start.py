@@ -105,24 +105,30 @@ def steps_of(name, cache, args):
 
 
 def first_step(problem, platform, python, workload, options, variables):
-    """Seconds from the start of a process to the end of each part of what it does until its first step is made."""
+    """Seconds from the start of a process to the end of each part of what it does until its first step is made.
+
+    And what it says about itself.
+    """
     variables = optimisations.environment(platform) | variables
     with harness.Worker(problem, python, optimisations.WORKERS / workload, options, environment=variables) as worker:
         first = optimisations.first_step(worker)
-    return {**first["marks_s"], "first step": first["time_to_first_step_s"], "peak_rss_mb": first["peak_rss_mb"]}
+        about = worker.call("about")["result"]
+    numbers = {"first step": first["time_to_first_step_s"], "peak_rss_mb": first["peak_rss_mb"]}
+    return {**first["marks_s"], **numbers, "about": about}
 
 
 def report_of(turns, what, references):
     """Medians of all that was found, every time of `what`, and how many times that of another one it is.
 
     Args:
-        turns: name -> results, one per round: numbers by name.
+        turns: name -> results, one per round: numbers by name, and in "about" what is the same in all.
         what: the name of a time.
         references: name -> those of what it is compared with if they are there, in the same round and by the shortest
             times.
     """
     tools = {
-        name: {key: statistics.median(result[key] for result in results) for key in results[0]}
+        name: {key: statistics.median(result[key] for result in results) for key in results[0] if key != "about"}
+        | results[0].get("about", {})
         | {"times_s": [result[what] for result in results]}
         for name, results in turns.items()
     }
@@ -145,7 +151,7 @@ def show(entry):
     harness.say("\nmedians: seconds since the start of the process, MB, and ratios (of the shortest times)")
     for name, tool in entry["tools"].items():
         numbers = "".join(f"  {key} {value:.2f}" for key, value in tool.items() if isinstance(value, float))
-        ratios = ((key, value) for key, value in tool.items() if isinstance(value, dict))
+        ratios = ((key, value) for key, value in tool.items() if key.startswith("times "))
         gains = "".join(f"  {found['median']:.2f} ({found['of_minima']:.2f}) {key}" for key, found in ratios)
         harness.say(f"{name:20}{numbers}{gains}")
 

@@ -53,6 +53,7 @@ class Quench:
         return {
             "versions": versions(),
             "device": str(jax.devices()[0].device_kind),
+            "precision": "f64",
             "n_params": self.state.n_params,
             "settings": self.driver.describe(),
             "n_traces": self.driver.n_traces,

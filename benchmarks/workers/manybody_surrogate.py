@@ -138,4 +138,4 @@ class Way:
         return jax.device_get(estimate(mb.parallel.Comm(), jnp.asarray(values), weight, "chain"))
 
     def about(self):
-        return {"versions": versions(), "device": str(jax.devices()[0].device_kind)}
+        return {"versions": versions(), "device": str(jax.devices()[0].device_kind), "precision": "f64"}

@@ -36,7 +36,7 @@ class Sweeps:
         self.programs, self.states = {}, {}
 
     def about(self):
-        return {"versions": versions(), "device": str(jax.devices()[0].device_kind)}
+        return {"versions": versions(), "device": str(jax.devices()[0].device_kind), "precision": "f64"}
 
     def prepare(self, network, sites):
         """Compile the sweep of a network and make one; returns the number of parameters."""

@@ -119,7 +119,7 @@ def performance():
 
 
 def reports(*names):
-    return {name: {"machine": MACHINE} | REPORTS[name] for name in names}
+    return {name: {"machine": MACHINE, "device": "some GPU"} | REPORTS[name] for name in names}
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -133,12 +133,18 @@ def test_tables(page, name):
     assert page.filled(found, reports(name)) == found
     rows = [line for line in lines if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1  # as many cells in each
-    assert "2 processors (some), device cpu; load before 0.2;" in found
+    assert "2 processors (some), device" in found and "some GPU" in found and "; load before 0.2;" in found
 
 
 def test_versions_of_all_tools_are_named(page):
     found = page.versions_of(REPORTS["vs_netket"])
     assert found == {"jax": "0.10 and 0.9", "netket": "3.23"}
+
+
+def test_a_report_without_a_device_is_refused(page):
+    with pytest.raises(ValueError, match="The report of start names no device"):
+        page.devices_of({"benchmark": "start", "imports": {"tools": {}}})
+    assert page.devices_of({"a": [{"device": "x"}], "b": {"device": "y"}}) == {"x", "y"}
 
 
 def test_a_report_without_place_is_refused(page):
@@ -175,19 +181,36 @@ def test_render_runs_nothing_and_leaves_what_has_no_report(tmp_path):
 
 def test_commands(performance):
     args = argparse.Namespace(
-        python="own", netket_python="n", quantax_python=None, jvmc_python=None, short=True, folder="reports"
+        python="own",
+        netket_python="n",
+        quantax_python=None,
+        jvmc_python=None,
+        short=True,
+        folder="reports",
+        platform="cuda",
     )
     found = performance.command_of("networks", args)
     assert found[0] == "own"
     assert found[1].endswith("networks.py")
-    assert found[2:] == ["--netket-python", "n", "--rounds", "2", "--out", "reports/networks.json"]
+    assert found[2:] == [
+        "--netket-python",
+        "n",
+        "--platform",
+        "cuda",
+        "--rounds",
+        "2",
+        "--out",
+        "reports/networks.json",
+    ]
     args.short = False
     assert performance.command_of("kernel_step", args)[2:7] == ["--parts", "step", "--steps", "rbm", "mlp"]
     assert "7" in performance.command_of("networks", args)
+    assert "--platform" not in performance.command_of("roofline", args)
 
 
 def test_scripts_take_these_options(performance):
     for script, options, rounds, _, _ in performance.PARTS.values():
         text = (BENCHMARKS / script).read_text()
-        for word in (*options, rounds, "--out"):
+        where = () if script in performance.OWN_PROCESS else ("--platform",)
+        for word in (*options, rounds, "--out", *where):
             assert not word.startswith("--") or f'"{word}"' in text

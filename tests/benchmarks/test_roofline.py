@@ -2,6 +2,7 @@
 """What is counted for the roofline, against numbers found by hand, and the bounds made of it."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,34 @@ def test_loops_of_unknown_length_and_what_goes_round(roofline):
 
     single, double, traffic = roofline.counted(lambda: run(jnp.int32(3)), trips=(7,))
     assert (single, double) == (7 * 10, 0)
-    assert traffic == 2 * 7 * (40 + 4 + 4)  # the numbers, and two integers that count
+    assert traffic == 2 * 7 * (40 + 4)  # the numbers and the integer that counts, not how far
+
+
+def test_what_a_loop_keeps_is_not_moved_and_what_it_makes_is_written_once(roofline):
+    def turn(carry, given):
+        kept, changed = carry
+        return (kept, changed + given), kept * changed
+
+    start, every = (jnp.ones(10), jnp.ones(10)), jnp.ones((6, 10))
+    assert roofline.counted(lambda: jax.lax.scan(turn, start, every), ()).bytes == 6 * 80 * (2 + 1 + 1)
+
+
+def test_changes_in_place_write_what_is_new(roofline):
+    table, row = jnp.ones((1000, 6)), jnp.ones((1, 6))
+    changed = roofline.counted(lambda: jax.lax.dynamic_update_slice(table, row, (jnp.int32(3), jnp.int32(0))), ())
+    added = roofline.counted(lambda: table.at[jnp.arange(5)].add(jnp.ones((5, 6)), mode="promise_in_bounds"), ())
+    assert (changed.bytes, added.bytes) == (8 * 6, 8 * 30)
+
+
+def test_peaks_are_the_best_of_several_processes(roofline, monkeypatch):
+    found = iter([{"a": 1.0, "b": 5.0}, {"a": 3.0, "b": 4.0}, {"a": 2.0, "b": 4.5}])
+
+    def run(command, **_):
+        assert command[-3:] == ["--peaks-only", "--rounds", "2"]
+        return SimpleNamespace(stdout=json.dumps(next(found)))
+
+    monkeypatch.setattr(roofline.subprocess, "run", run)
+    assert roofline.best_peaks(2) == {"a": 3.0, "b": 5.0}
 
 
 def test_loops_in_loops(roofline):
@@ -45,7 +73,7 @@ def test_loops_in_loops(roofline):
 
 def test_gathers_read_what_they_return_and_solvers_are_cubic(roofline):
     table, rows = jnp.ones((1000, 6)), jnp.arange(5)
-    assert roofline.counted(lambda: table.at[rows].get(mode="promise_in_bounds"), ()).bytes == 2 * 8 * 30
+    assert roofline.counted(lambda: table.at[rows].get(mode="promise_in_bounds"), ()).bytes == 8 * 30
     matrix, right = jnp.eye(6), jnp.ones((6, 1))
     assert roofline.counted(lambda: jax.lax.linalg.cholesky(matrix, symmetrize_input=False), ()) == (0, 72, 8 * 72)
     solved = roofline.counted(lambda: jax.lax.linalg.triangular_solve(matrix, right, left_side=True), ())
@@ -69,7 +97,7 @@ ASKED = ["resnet, 6 x 6, f32", "N = 20, alpha = 1, f64"]
 
 def test_problems_of_the_roofline(roofline, monkeypatch, capsys):
     monkeypatch.setenv("XLA_FLAGS", "")
-    monkeypatch.setattr(roofline, "peaks", lambda rounds: {"memory": float(rounds)})
+    monkeypatch.setattr(roofline, "best_peaks", lambda rounds: {"memory": float(rounds)})
     monkeypatch.setattr(roofline, "measure", lambda name, peaks, rounds: {"seen": [name, peaks["memory"], rounds]})
     monkeypatch.setattr(roofline, "show", lambda case: None)
     monkeypatch.setattr("sys.argv", ["roofline.py", "--problems", *ASKED, "--rounds", "3"])

@@ -75,3 +75,5 @@ def test_a_tool_that_is_not_there_is_not_compared(start, monkeypatch):
 def test_the_least_that_a_step_takes(start):
     found = start.first_step("tfim", "cpu", sys.executable, "jax_alone.py", {}, {})
     assert 0 < found["import"] < found["first step"]
+    assert found["about"]["device"] == "cpu"
+    assert start.report_of({"alone": [found, found]}, "import", {})["tools"]["alone"]["device"] == "cpu"
