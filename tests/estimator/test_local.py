@@ -63,6 +63,27 @@ def test_chunks_of_connections(chunk_size):
     assert n_rows == n_nonzero()
 
 
+@pytest.mark.parametrize("chunk_size", [7, 64])
+def test_only_connections_in_use_are_evaluated(chunk_size):
+    """And what fills up the last chunk, however large the buffer is."""
+    evaluated = []
+    inner = table(SPACE, LOG_PSI)
+
+    def log_psi(params, sigma):
+        jax.debug.callback(lambda sigma: evaluated.append(len(sigma)), sigma)
+        return inner.log_psi(sigma)
+
+    n_buffer = SPACE.n_states * HAM.max_connections
+    sigma = jnp.asarray(SPACE.all_states())
+    run = functools.partial(local_values, Comm(), FullEvaluation(log_psi, ()), n_buffer=n_buffer, chunk_size=chunk_size)
+    _, n_rows = jax.block_until_ready(jax.jit(run)(HAM.compile(), sigma))
+    jax.effects_barrier()
+    n_chunks = -(-int(n_rows) // chunk_size)
+    of_samples = -(-SPACE.n_states // chunk_size)
+    assert n_rows < n_buffer - chunk_size
+    assert evaluated == [min(chunk_size, SPACE.n_states)] * of_samples + [chunk_size] * n_chunks
+
+
 def test_count_of_rows():
     for chunk_size in (None, 7):
         assert count_rows(Comm(), HAM.compile(), jnp.asarray(SPACE.all_states()), chunk_size) == n_nonzero()

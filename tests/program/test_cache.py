@@ -44,9 +44,11 @@ def test_a_second_run_finds_the_step_of_the_first(tmp_path: Path) -> None:
         return list((tmp_path / "cache" / "manybody" / folder().name).glob("jit_step-*-cache"))
 
     first = run(tmp_path, "first")
-    assert len(steps()) == 1
+    (kept,) = steps()
+    written = kept.stat().st_mtime_ns
     assert run(tmp_path, "second") == first
-    assert len(steps()) == 1
+    assert steps() == [kept]
+    assert kept.stat().st_mtime_ns == written  # read, and not compiled and written again
 
 
 def test_settings_of_jax_go_first() -> None:

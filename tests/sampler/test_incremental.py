@@ -8,12 +8,13 @@ import numpy as np
 import optax
 import pytest
 
-from manybody import VariationalState, driver, exact, hamiltonian, lattice
+from manybody import VariationalState, _flops, driver, exact, hamiltonian, lattice
 from manybody._struct import dataclass as pytree
 from manybody._struct import static
-from manybody.amplitude import apply_change
-from manybody.ansatz import RBM
+from manybody.amplitude import apply_change, try_change
+from manybody.ansatz import RBM, Jastrow
 from manybody.hilbert import Spin
+from manybody.network import as_network
 from manybody.sampler import Exchange, LocalFlip, Metropolis, MultiFlip, Surrogate
 from manybody.sampler.metropolis import Walk
 from manybody.testing.amplitudes import check_ansatz
@@ -44,6 +45,37 @@ def test_evaluations_while_sampling(sweep_size, n_burn_in):
     # The cache of a full evaluation is log psi: twice at each refresh (made one by XLA, where nobody counts).
     assert calls == {"init_cache": 0, "log_ratio": 0, "update_cache": 0, "full": n_steps + 10}
     np.testing.assert_array_equal(sampled.samples.sigma, other.samples.sigma)
+
+
+@pytest.mark.parametrize("ansatz", [RBM(alpha=2), Jastrow()])
+def test_operations_of_a_flip_grow_with_the_sites_and_not_with_their_square(ansatz):
+    """So those of a sweep grow with the square. What is made of the weights alone is made once."""
+
+    def of_one_chain(n_sites):
+        flips, evaluations = zip(*(operations(ansatz, n_sites, n_chains) for n_chains in (3, 4)), strict=True)
+        return flips[1] - flips[0], evaluations[1] - evaluations[0]
+
+    (flip, evaluation), (longer_flip, longer_evaluation) = of_one_chain(128), of_one_chain(1024)
+    assert 0 < longer_flip <= 8.1 * flip
+    assert longer_evaluation > 50 * evaluation
+
+
+def operations(ansatz, n_sites, n_chains):
+    """Of a flip of all chains, and of log psi."""
+    network = as_network(ansatz)
+    sigma, sites = (jax.ShapeDtypeStruct((n_chains, n), t) for n, t in ((n_sites, jnp.int8), (1, jnp.int32)))
+    values, accepted = jax.ShapeDtypeStruct((n_chains, 1), jnp.int8), jax.ShapeDtypeStruct((n_chains,), bool)
+    params = jax.eval_shape(lambda s: network.init(jax.random.key(0), s)[0], sigma)
+    cache = jax.eval_shape(lambda p, s: network.bind(p, {}).init_cache(s), params, sigma)
+
+    def flip(params, cache, sites, values, accepted):
+        return try_change(network.bind(params, {}), cache, sites, values)[1](accepted)
+
+    def evaluate(params, sigma):
+        return network.bind(params, {}).log_psi(sigma)
+
+    flips = _flops.count(flip, params, cache, sites, values, accepted)
+    return flips.total(), _flops.count(evaluate, params, sigma).total()
 
 
 def test_evaluations_for_local_energies():
