@@ -12,18 +12,21 @@ import jax
 
 if os.environ.get("MANYBODY_X64", "1") != "0":
     jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_cpu_enable_async_dispatch", False)  # a thread in between takes a fifth of a small step
+if os.environ.get("JAX_CPU_ENABLE_ASYNC_DISPATCH", "0").lower() not in ("1", "true"):  # which JAX does not read itself
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # a thread in between takes a fifth of a small step
 
 if TYPE_CHECKING:
     from manybody import (
         ansatz,
         driver,
+        estimator,
         exact,
         hamiltonian,
         hilbert,
         io,
         lattice,
         observables,
+        ode,
         operator,
         parallel,
         plot,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
         sr,
         stats,
         symmetry,
+        testing,
     )
     from manybody.state import VariationalState
 
@@ -38,12 +42,14 @@ __all__ = [
     "VariationalState",
     "ansatz",
     "driver",
+    "estimator",
     "exact",
     "hamiltonian",
     "hilbert",
     "io",
     "lattice",
     "observables",
+    "ode",
     "operator",
     "parallel",
     "plot",
@@ -51,6 +57,7 @@ __all__ = [
     "sr",
     "stats",
     "symmetry",
+    "testing",
 ]
 
 

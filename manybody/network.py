@@ -67,6 +67,11 @@ class Network(abc.ABC):
         """The symmetry sector, or group, that the module says its states belong to by an attribute `sector`."""
         return None
 
+    @property
+    def space(self) -> Any:
+        """The space that the module says its configurations belong to by an attribute `space`."""
+        return None
+
     def log_psi(self, params: PyTree, constants: PyTree, sigma: Array) -> Array:
         """log psi (batch,)."""
         return self.apply((params, constants), sigma)
@@ -127,6 +132,10 @@ class _Drawable:
     def order(self) -> np.ndarray:
         return np.asarray(self.network.order)
 
+    @property
+    def space(self) -> Any:
+        return self.network.space
+
     def init_draw(self, n_draws: int) -> PyTree:
         return self.network.apply(self._own, (n_draws,), method="init_draw")
 
@@ -175,6 +184,10 @@ class LinenNetwork(Network):
         return getattr(self.module, "sector", None)
 
     @property
+    def space(self) -> Any:
+        return getattr(self.module, "space", None)
+
+    @property
     def order(self) -> Any:
         return self.module.order
 
@@ -200,6 +213,10 @@ class NnxNetwork(Network):
     @property
     def sector(self) -> Any:
         return getattr(self._module, "sector", None)
+
+    @property
+    def space(self) -> Any:
+        return getattr(self._module, "space", None)
 
     @property
     def order(self) -> Any:
@@ -269,6 +286,10 @@ class FrozenNetwork(Network):
     @property
     def sector(self) -> Any:
         return self.inner.sector
+
+    @property
+    def space(self) -> Any:
+        return self.inner.space
 
     def has(self, names: tuple[str, ...]) -> bool:
         return self.inner.has(names)

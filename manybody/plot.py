@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -50,9 +51,11 @@ def energy_curve(
         The figure; `figure.savefig(path)` writes it.
 
     Raises:
+        TypeError: if `records` is the name of a file.
         ValueError: if there are no records, or `n_sites` is below 1.
     """
     _checks.integer(n_sites, "n_sites", minimum=1)
+    _check_records(records)
     rows = [(r["step"], r["energy"]["mean"], r["energy"]["error"]) for r in records]
     _checks.require(len(rows) > 0, "records", "hold at least one step", "none")
     step, mean, error = (_numbers(column) for column in zip(*rows, strict=True))
@@ -103,8 +106,10 @@ def observables(
         The figure; `figure.savefig(path)` writes it.
 
     Raises:
+        TypeError: if `records` is the name of a file.
         ValueError: if there are no records.
     """
+    _check_records(records)
     rows = list(records)
     _checks.require(len(rows) > 0, "records", "hold at least one", "none")
     observed = [row for row in rows if row.get("observables")]
@@ -132,6 +137,13 @@ def observables(
         _plain(ax)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _check_records(records: object) -> None:
+    """Raise `TypeError` if these are not records but the name of the file where they are."""
+    if isinstance(records, (str, os.PathLike)):
+        cure = f"Read them with manybody.io.read_log({os.fspath(records)!r})."
+        raise TypeError(_checks.requirement("records", "be those of a log", f"{type(records).__name__}", cure))
 
 
 def structure_factor(

@@ -53,6 +53,8 @@ MANY_CHAINS = 32
 class Estimate:
     """A mean with its error bar and what is needed to judge it. All leaves have one shape, () unless batched.
 
+    Where the mean is not finite, the error, the variance, tau and R-hat are nan.
+
     Attributes:
         mean: weighted mean, real or complex.
         error: one standard deviation of the mean; for complex values (E|mean - truth|^2)^(1/2). 0 for exact sums, nan
@@ -157,7 +159,8 @@ def estimate(
     if kind == "exact":
         variance = comm.psum(sums["variance"])
         nan = jnp.full_like(variance, math.nan)
-        return Estimate(mean, jnp.zeros_like(variance), variance, nan, nan, jnp.full_like(variance, math.inf), nan)
+        exact = Estimate(mean, jnp.zeros_like(variance), variance, nan, nan, jnp.full_like(variance, math.inf), nan)
+        return _where_finite(exact)
     influence = (n_chains * n_draws * weight).astype(values.dtype) * deviation
     # One reduction for all of it: layout only changes the order of these sums.
     sums = comm.psum(sums | _influence_sums(influence, kind, n_chains) | {"power": jnp.sum(factor * _abs2(influence))})
@@ -166,14 +169,16 @@ def estimate(
     n_effective = n_kish / tau
     if kind == "chain" and n_draws == 1:
         tau = jnp.full_like(tau, math.nan)
-    return Estimate(
-        mean=mean,
-        error=error,
-        variance=sums["variance"],
-        tau=tau,
-        r_hat=_r_hat(sums, n_chains, n_draws),
-        n_effective=n_effective,
-        n_draws=jnp.full_like(tau, n_draws if kind == "chain" else math.nan),
+    return _where_finite(
+        Estimate(
+            mean=mean,
+            error=error,
+            variance=sums["variance"],
+            tau=tau,
+            r_hat=_r_hat(sums, n_chains, n_draws),
+            n_effective=n_effective,
+            n_draws=jnp.full_like(tau, n_draws if kind == "chain" else math.nan),
+        )
     )
 
 
@@ -192,6 +197,15 @@ def v_score(estimate: Estimate, n_dof: float, e_infinity: float = 0.0) -> Float[
         The score, of the shape of the leaves of `estimate`.
     """
     return n_dof * estimate.variance / (jnp.real(estimate.mean) - e_infinity) ** 2
+
+
+def _where_finite(found: Estimate) -> Estimate:
+    """The estimate, of whose spread nothing is known if its mean is nan or infinite."""
+    is_finite = jnp.isfinite(found.mean)
+    error, variance, tau, r_hat = (
+        jnp.where(is_finite, x, math.nan) for x in (found.error, found.variance, found.tau, found.r_hat)
+    )
+    return found.replace(error=error, variance=variance, tau=tau, r_hat=r_hat)
 
 
 def _is_traced(x: Any) -> bool:

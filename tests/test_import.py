@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is loaded when, and what is told to JAX."""
 
+import os
 import subprocess
 import sys
 
@@ -31,9 +32,10 @@ print(run(x).is_ready())
 """
 
 
-def printed(program: str) -> list[str]:
+def printed(program: str, **environment: str) -> list[str]:
     """The words that a program prints."""
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", program]
+    run = subprocess.run(words, capture_output=True, text=True, check=True, env=os.environ | environment)
     return run.stdout.split()
 
 
@@ -53,6 +55,17 @@ def test_a_search_waits_for_nothing_that_it_does_not_need():
 def test_programs_run_in_the_thread_that_calls_them():
     """With JAX alone a call returns before the program has ended."""
     assert [printed(DISPATCH.format(first=first)) for first in ("manybody", "jax")] == [["True"], ["False"]]
+
+
+def test_what_the_environment_says_about_that_counts():
+    run = DISPATCH.format(first="manybody")
+    assert printed(run, JAX_CPU_ENABLE_ASYNC_DISPATCH="1") == ["False"]
+    assert printed(run, JAX_CPU_ENABLE_ASYNC_DISPATCH="0") == ["True"]
+
+
+def test_documented_parts_are_public():
+    assert {"estimator", "ode", "testing"} <= set(mb.__all__)
+    assert callable(mb.testing.check_ansatz)
 
 
 def test_every_public_name_is_there():

@@ -92,6 +92,11 @@ def test_picture_shows_something(tmp_path: Path) -> None:
 
 
 def test_refusals() -> None:
+    for draw in (energy_curve, lambda records: observables(records, against="t", below="cost")):
+        with pytest.raises(TypeError, match=r"`records` must be those of a log, .*read_log\('log.jsonl'\)"):
+            draw("log.jsonl")
+        with pytest.raises(TypeError, match=r"read_log\('log.jsonl'\)"):
+            draw(Path("log.jsonl"))
     with pytest.raises(ValueError, match="`records` must hold at least one step"):
         energy_curve([])
     with pytest.raises(ValueError, match="`n_sites`"):

@@ -212,6 +212,20 @@ def test_constant_values():
     assert stuck.tau == pytest.approx(10)
 
 
+@pytest.mark.parametrize("kind", ["chain", "independent", "exact"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_nothing_is_known_of_the_spread_where_the_mean_is_not_finite(kind, wrong):
+    values = rng().standard_normal((4, 10))
+    values[1, 2] = wrong
+    for x in (values, values.astype(complex)):
+        found = of(x, kind=kind)
+        assert not np.isfinite(found.mean)
+        for spread in (found.error, found.variance, found.tau, found.r_hat):
+            assert np.isnan(spread)
+    all_nan = of(np.full((4, 10), math.nan), kind=kind)
+    assert str(all_nan) == ("nan (exact) [var=nan]" if kind == "exact" else "nan +- nan [var=nan]")
+
+
 def test_smallest_cases():
     assert np.isnan(of([[1.0]]).error)
     assert np.isnan(of([[1.0]], kind="independent").error)

@@ -13,16 +13,22 @@ from manybody import _checks
 from manybody._struct import FrozenArray
 from manybody._types import Array, Inexact
 from manybody.ansatz._numerics import Initializer
+from manybody.symmetry import PermutationGroup
 
 
 def permutations(symmetries: Any) -> FrozenArray:
-    """Permutations (n_symmetries, sites), seen to be some.
+    """Permutations (n_symmetries, sites), those of a group or an array that is seen to hold some.
 
     Raises:
-        ValueError: if they are none.
+        ValueError: if they are none, or do more to a configuration than to permute its sites.
     """
     if isinstance(symmetries, FrozenArray):
         return symmetries
+    if isinstance(symmetries, PermutationGroup):
+        plain = bool((symmetries.signs == 1).all()) and not symmetries.inverts.any()
+        cure = "`GCNN` and `Symmetrised` take such groups."
+        _checks.require(plain, "symmetries", "have neither signs nor inversion", symmetries, cure)
+        symmetries = symmetries.sites.astype(int)
     array = np.asarray(symmetries)
     good = (
         array.ndim == 2

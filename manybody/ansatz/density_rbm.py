@@ -78,8 +78,9 @@ class DensityRBM(nn.Module):
             its weights are divided by the root of n_symmetries.
         bias_init: initialiser of b (2, hidden) and d (ancillas,), in the same way.
         visible_bias_init: initialiser of a (2, sites).
-        symmetries: permutations (n_symmetries, sites) of the sites of one copy, for instance `lattice.translations()`;
-            `alpha` and `beta` times the number of sites must be multiples of n_symmetries.
+        symmetries: permutations (n_symmetries, sites) of the sites of one copy, for instance `lattice.translations()`,
+            or a group of them as for `RBM`; `alpha` and `beta` times the number of sites must be multiples of
+            n_symmetries.
         spacing: by how much a move changes the value of a site, as for `RBM`.
 
     Raises:

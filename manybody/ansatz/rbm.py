@@ -61,8 +61,9 @@ class RBM(nn.Module):
             divided by the root of n_symmetries.
         bias_init: initialiser of b (hidden units,), or (features,) in the same way.
         visible_bias_init: initialiser of a (sites, 1).
-        symmetries: permutations (n_symmetries, sites), for instance `lattice.translations()`; `alpha` times the number
-            of sites must be a multiple of n_symmetries.
+        symmetries: permutations (n_symmetries, sites), for instance `lattice.translations()`, or a group of them
+            without signs and inversion, as `lattice.space_group()`; `alpha` times the number of sites must be a
+            multiple of n_symmetries.
         spacing: by how much a move changes the value of a site, for the tables: 2 for spins 1/2, 1 for qubits and
             particles that hop, (2, 4) for spins 1. Log-ratios are right for any other change, but cost as much as
             full evaluations.

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from manybody import _checks
 from manybody._compile import ahead, often
 from manybody._precision import foreign_code
 from manybody._struct import dataclass, layout
@@ -59,6 +60,9 @@ class Descent(Driver[S]):
         optimizer: makes updates from directions.
         preconditioner: makes directions from local values; None for the plain force.
 
+    Raises:
+        TypeError: if the optimizer is none of optax's kind, or the preconditioner none.
+
     Attributes:
         quantity: what is minimised, as records name it.
         n_traces: how often the step was traced (once, and once more whenever the buffer for connections grew).
@@ -76,6 +80,8 @@ class Descent(Driver[S]):
         optimizer: optax.GradientTransformation,
         preconditioner: Preconditioner | None,
     ) -> None:
+        _check_optimizer(optimizer)
+        check_preconditioner(preconditioner)
         self.optimizer = optimizer
         self.preconditioner = Gradient() if preconditioner is None else preconditioner
         self.n_traces = 0
@@ -199,6 +205,21 @@ class Descent(Driver[S]):
     def _layout(self, chains: PyTree) -> Progress:
         """That of progress whose chains are laid out so."""
         return layout(Progress, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED)
+
+
+def check_preconditioner(preconditioner: object) -> None:
+    """Raise `TypeError` unless it has what `Preconditioner` asks for, or is None."""
+    good = isinstance(preconditioner, Preconditioner) and not isinstance(preconditioner, type)
+    if preconditioner is not None and not good:
+        must, cure = "be a Preconditioner or None", "For instance manybody.sr.SR(diag_shift=1e-3)."
+        raise TypeError(_checks.requirement("preconditioner", must, repr(preconditioner), cure))
+
+
+def _check_optimizer(optimizer: object) -> None:
+    """Raise `TypeError` unless it has the two functions of optax's optimizers."""
+    if not all(callable(getattr(optimizer, name, None)) for name in ("init", "update")):
+        cure = "For instance optax.sgd(0.1)."
+        raise TypeError(_checks.requirement("optimizer", "be an optax optimizer", f"{optimizer!r:.80}", cure))
 
 
 def _counts(n_buffer: int, record: Record) -> Any:

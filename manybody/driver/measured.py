@@ -26,7 +26,7 @@ class Measured:
         n_diagonal: number of its samples.
 
     Raises:
-        TypeError: if `diagonal` is no sampler of one copy.
+        TypeError: if `operators` is no mapping from names to operators, or `diagonal` no sampler of one copy.
         ValueError: if an operator acts on neither space, on that of one copy without a sampler of it, or the samples do
             not fit.
     """
@@ -38,7 +38,9 @@ class Measured:
         diagonal: Sampler | None,
         n_diagonal: int | None,
     ) -> None:
-        self.operators = dict(operators or {})
+        operators = {} if operators is None else operators
+        _checks.require_type(operators, Mapping, "observables", 'Give names: {"name": operator}.')
+        self.operators = dict(operators)
         self._diagonal, self._n_diagonal = diagonal, n_diagonal
         spaces: list[DiscreteSpace] = [state.space]
         if diagonal is not None:

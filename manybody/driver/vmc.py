@@ -33,6 +33,7 @@ class VMC(Minimisation):
         n_regrowths: how often that buffer grew.
 
     Raises:
+        TypeError: if the optimizer or the preconditioner is none, or the state no `VariationalState`.
         ValueError: if the Hamiltonian is not Hermitian, acts on another space, or does not commute with the symmetries
             of an ansatz that says by an attribute `sector` which these are.
     """

@@ -129,14 +129,19 @@ def numbers(values: Any, name: str) -> Any:
 
     Raises:
         TypeError: if they are not real numbers.
+        ValueError: if one of them is nan or infinite.
     """
-    real = not any(isinstance(x, (str, complex)) or np.iscomplexobj(x) for x in jax.tree.leaves(values))
-    if not real:
+    leaves = jax.tree.leaves(values)
+    if any(isinstance(x, str) for x in leaves):
+        raise TypeError(_checks.requirement(name, "be real", repr(values)))
+    if any(isinstance(x, complex) or np.iscomplexobj(x) for x in leaves):
         cure = "Phases are those of a twisted lattice, or of a FermionOperator."
         raise TypeError(_checks.requirement(name, "be real", repr(values), cure))
     if is_traced(values):
         return jnp.asarray(values, jax.dtypes.canonicalize_dtype(float))
-    return np.asarray(values, float)
+    array = np.asarray(values, float)
+    _checks.require(bool(np.isfinite(array).all()), name, "be finite", values)
+    return array
 
 
 def is_traced(values: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from manybody import _checks
+from manybody.hamiltonian.hopping import numbers
 from manybody.hamiltonian.marshall import marshall as rotate
 from manybody.hilbert import DiscreteSpace
 from manybody.lattice import AbstractLattice
@@ -26,11 +27,16 @@ def ising(space: DiscreteSpace, lattice: AbstractLattice, *, J: Any = 1.0, h: An
         h: transverse field.
 
     Raises:
-        ValueError: if the space does not fit the lattice, has other than two levels, or fixes the magnetisation.
+        TypeError: if a coupling is no real number.
+        ValueError: if the space does not fit the lattice, has other than two levels, or fixes the magnetisation; or a
+            coupling is not finite.
     """
     check_space(space, lattice)
     two_level = all(d == 2 for d in space.local_dimensions)
     _checks.require(two_level, "space", "have two levels on every site", space)
+    must, cure = "have no fixed magnetisation, which the field changes", "Build it on the unconstrained space."
+    _checks.require(not space.sectors, "space", must, space, cure)
+    J, h = numbers(J, "J"), numbers(h, "h")
     x, _, z = (2.0 * m for m in spin_matrices(2))
     zz = LocalOperator(space, [(bond, np.kron(z, z)) for bond in untwisted_bonds(lattice)])
     field = LocalOperator(space, [((site,), x) for site in range(space.size)])
@@ -82,13 +88,20 @@ def xxz(
         images: keep the winding images of bonds.
 
     Raises:
-        ValueError: if the space does not fit the lattice, or the lattice is not bipartite and `marshall` is set.
+        TypeError: if a coupling is no real number.
+        ValueError: if the space does not fit the lattice, or the lattice is not bipartite and `marshall` is set; or a
+            coupling is not finite, or there are more than distances on the lattice.
     """
     check_space(space, lattice)
-    couplings = list(J) if isinstance(J, Sequence) or getattr(J, "ndim", 0) else [J]
-    _checks.require(len(couplings) > 0, "J", "name at least one coupling", J)
+    couplings, Delta = numbers(J, "J"), numbers(Delta, "Delta")
+    must = "be one number, or one for each order of bonds"
+    _checks.require(couplings.ndim <= 1, "J", must, f"shape {couplings.shape}")
+    _checks.require(couplings.size > 0, "J", "name at least one coupling", J)
+    if couplings.size > 1 and not images:
+        must = f"name at most {lattice.n_shells} couplings, as many as there are distances between sites"
+        _checks.require(len(couplings) <= lattice.n_shells, "J", must, len(couplings))
     terms = []
-    for order, coupling in enumerate(couplings, start=1):
+    for order, coupling in enumerate(couplings.reshape(-1), start=1):
         bonds = untwisted_bonds(lattice, order, images)
         flip = LocalOperator(space, [(bond, _exchange(space, bond)) for bond in bonds])
         diagonal = LocalOperator(space, [(bond, _sz_sz(space, bond)) for bond in bonds])

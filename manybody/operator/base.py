@@ -9,8 +9,10 @@ import jax
 import numpy as np
 import scipy
 
+from manybody import _checks
 from manybody._types import Array, Inexact, Int8
 from manybody.hilbert import DiscreteSpace
+from manybody.hilbert.arrays import AnyArray, as_integers
 from manybody.operator import conversion
 from manybody.operator.compiled import CompiledOperator, Connections
 
@@ -42,12 +44,22 @@ class Operator(abc.ABC):
         return self.compile().n_connections
 
     def diagonal(self, sigma: Int8[Array, "samples sites"]) -> Inexact[Array, "samples"]:
-        """Matrix elements <sigma|O|sigma>."""
-        return _diagonal(self.compile(), sigma)
+        """Matrix elements <sigma|O|sigma>.
+
+        Raises:
+            TypeError: if `sigma` has no integer dtype.
+            ValueError: if it has another shape, or holds what is no configuration of the space (seen outside of jit).
+        """
+        return _diagonal(self.compile(), _configurations(self.space, sigma))
 
     def connections(self, sigma: Int8[Array, "samples sites"]) -> Connections:
-        """Non-diagonal matrix elements <sigma|O|sigma'> and how each sigma' differs from sigma."""
-        return _connections(self.compile(), sigma)
+        """Non-diagonal matrix elements <sigma|O|sigma'> and how each sigma' differs from sigma.
+
+        Raises:
+            TypeError: if `sigma` has no integer dtype.
+            ValueError: if it has another shape, or holds what is no configuration of the space (seen outside of jit).
+        """
+        return _connections(self.compile(), _configurations(self.space, sigma))
 
     def to_sparse(self) -> scipy.sparse.csr_array:
         """The matrix (n_states, n_states) in the order of `space.all_states()`.
@@ -60,3 +72,18 @@ class Operator(abc.ABC):
     def to_dense(self) -> np.ndarray:
         """The dense matrix (n_states, n_states) in the order of `space.all_states()`."""
         return self.to_sparse().toarray()
+
+
+def _configurations(space: DiscreteSpace, sigma: AnyArray) -> AnyArray:
+    """`sigma` if it may be configurations (samples, sites) of the space, and is where its values can be seen."""
+    sigma = as_integers(sigma, "sigma")
+    good = sigma.ndim == 2 and sigma.shape[1] == space.size
+    _checks.require(good, "sigma", f"have shape (samples, {space.size})", sigma.shape)
+    if isinstance(sigma, jax.core.Tracer) or (isinstance(sigma, jax.Array) and not sigma.is_fully_addressable):
+        return sigma
+    rows = np.asarray(sigma)
+    legal = space.contains(rows)
+    if not legal.all():
+        got = np.array2string(rows[np.argmin(legal)])
+        raise ValueError(_checks.requirement("sigma", f"hold configurations of {space}", got))
+    return sigma

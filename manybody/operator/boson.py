@@ -18,12 +18,12 @@ def annihilation_matrix(dimension: int) -> np.ndarray:
 
 def create(space: DiscreteSpace, site: int) -> DiscreteOperator:
     """b^dagger on one site; it takes n_max to nothing."""
-    return LocalOperator(space, [((site,), annihilation_matrix(_dimension(space, site)).T)])
+    return LocalOperator(space, [((site,), annihilation_matrix(_bosons(space, site)).T)])
 
 
 def destroy(space: DiscreteSpace, site: int) -> DiscreteOperator:
     """b on one site."""
-    return LocalOperator(space, [((site,), annihilation_matrix(_dimension(space, site)))])
+    return LocalOperator(space, [((site,), annihilation_matrix(_bosons(space, site)))])
 
 
 def number(space: DiscreteSpace, site: int) -> DiscreteOperator:
@@ -33,3 +33,15 @@ def number(space: DiscreteSpace, site: int) -> DiscreteOperator:
 
 def _dimension(space: DiscreteSpace, site: int) -> int:
     return space.local_dimensions[_checks.integer(site, "site", minimum=0, maximum=space.size - 1)]
+
+
+def _bosons(space: DiscreteSpace, site: int) -> int:
+    """Number of levels of a site whose levels are occupation numbers, without signs of fermions."""
+    dimension = _dimension(space, site)
+    cure = "Use manybody.operator.fermion, or LocalOperator for a plain matrix."
+    is_mode = any(site in modes for modes in space.fermions)
+    _checks.require(not is_mode, "site", "hold bosons", f"fermionic mode {site} of {space}", cure)
+    cure = "Use manybody.operator.spin (sp, sm), or LocalOperator for a plain matrix."
+    empty = space.from_levels(np.zeros(space.size, np.int32))[site]
+    _checks.require(bool(empty == 0), "site", "hold bosons", f"spin {site} of {space}", cure)
+    return dimension

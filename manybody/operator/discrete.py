@@ -345,12 +345,18 @@ def as_couplings(function: Callable[..., Any], *values: Any) -> Array:
     """Couplings computed from others: function(NumPy or jax.numpy, *values), in double precision.
 
     NumPy computes what is not traced: JAX would compile for every number of couplings, and trace constants inside jit.
+
+    Raises:
+        ValueError: if one that is not traced is nan or infinite.
     """
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     if any(isinstance(value, jax.core.Tracer) for value in values):
         return function(jnp, *(jnp.asarray(value).astype(dtype) for value in values))
     with jax.ensure_compile_time_eval():
-        return jax.device_put(function(np, *(np.asarray(value, dtype) for value in values)))
+        couplings = function(np, *(np.asarray(value, dtype) for value in values))
+        if not np.isfinite(couplings).all():
+            raise ValueError(_checks.requirement("couplings", "be finite", f"{couplings.tolist()!r:.80}"))
+        return jax.device_put(couplings)
 
 
 def _same(_: Any, values: Any) -> Any:

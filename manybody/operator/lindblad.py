@@ -29,6 +29,7 @@ def Liouvillian(hamiltonian: DiscreteOperator, jumps: Sequence[DiscreteOperator]
         jumps: jump operators K_k on the same space, their rates included as square roots.
 
     Raises:
+        TypeError: if the Hamiltonian is no operator, or the jump operators are no list of operators.
         ValueError: if the Hamiltonian is not Hermitian, or a jump operator acts on another space.
 
     Example:
@@ -40,9 +41,13 @@ def Liouvillian(hamiltonian: DiscreteOperator, jumps: Sequence[DiscreteOperator]
         array([[0., 0.],
                [0., 1.]])
     """
+    _checks.require_type(hamiltonian, DiscreteOperator, "hamiltonian")
+    if isinstance(jumps, DiscreteOperator):
+        raise TypeError(_checks.requirement("jumps", "be a list of operators", "one operator", "Write [jump]."))
     _checks.require(hamiltonian.is_hermitian, "hamiltonian", "be Hermitian", "an operator that is not")
     total = -1j * (left(hamiltonian) - right(hamiltonian))
     for jump in jumps:
+        _checks.require_type(jump, DiscreteOperator, "jumps")
         _checks.require(jump.space == hamiltonian.space, "jumps", f"act on {hamiltonian.space}", jump.space)
         loss = jump.adjoint() @ jump
         # rho K^dag has the elements sum rho_x,y' (K^dag)_y',y, so K^dag stands on the right.

@@ -31,8 +31,9 @@ def LocalOperator(
         project: leave out what leads out of the space.
 
     Raises:
-        ValueError: for a site outside the space, repeated sites, a matrix of the wrong shape, or a sum that leads out
-            of `space` and is not projected.
+        TypeError: if a term is no pair of sites and a matrix.
+        ValueError: for a site outside the space, repeated sites, a matrix of the wrong shape, an element or coupling
+            that is not finite, or a sum that leads out of `space` and is not projected.
 
     Example:
         >>> import numpy as np, manybody as mb
@@ -41,7 +42,7 @@ def LocalOperator(
         >>> mb.operator.LocalOperator(space, [((i, (i + 1) % 4), zz) for i in range(4)]).is_diagonal
         True
     """
-    checked = [(_checked_sites(space, sites), np.asarray(matrix)) for sites, matrix in terms]
+    checked = [(_checked_sites(space, sites), np.asarray(matrix)) for sites, matrix in map(_as_pair, terms)]
     for sites, matrix in checked:
         dimension = math.prod(space.local_dimensions[s] for s in sites)
         _checks.require(
@@ -50,6 +51,7 @@ def LocalOperator(
             f"have shape ({dimension}, {dimension}) for sites {sites}",
             matrix.shape,
         )
+        _checks.require(bool(np.isfinite(matrix).all()), "matrix", "be finite", f"{matrix.tolist()!r:.80}")
     if couplings is not None:
         shape = np.shape(couplings)
         _checks.require(shape == (len(checked),), "couplings", f"have shape ({len(checked)},)", shape)
@@ -64,6 +66,17 @@ def LocalOperator(
         )
 
     return make_operator(space, build, np.ones(1) if couplings is None else couplings, project=project)
+
+
+def _as_pair(term: Any) -> tuple[tuple[int, ...], Any]:
+    """Sites and matrix of a term."""
+    try:
+        sites, matrix = term
+        return tuple(sites), matrix
+    except (TypeError, ValueError):
+        cure = "A single matrix is LocalOperator(space, [(sites, matrix)])."
+        must = "hold pairs (sites, matrix), with the sites in a tuple or list"
+        raise TypeError(_checks.requirement("terms", must, f"{term!r:.80}", cure)) from None
 
 
 def _checked_sites(space: DiscreteSpace, sites: Sequence[int]) -> tuple[int, ...]:

@@ -68,7 +68,15 @@ def sigmaz(space: DiscreteSpace, site: int) -> DiscreteOperator:
 
 
 def _dimension(space: DiscreteSpace, site: int) -> int:
-    return space.local_dimensions[_checks.integer(site, "site", minimum=0, maximum=space.size - 1)]
+    """Number of levels of a site that is a spin, or has two levels and no sign of fermions."""
+    dimension = space.local_dimensions[_checks.integer(site, "site", minimum=0, maximum=space.size - 1)]
+    cure = "Use manybody.operator.fermion, or LocalOperator for a plain matrix."
+    is_mode = any(site in modes for modes in space.fermions)
+    _checks.require(not is_mode, "site", "be a spin or a qubit", f"fermionic mode {site} of {space}", cure)
+    cure = "Use manybody.operator.boson, or LocalOperator for a plain matrix."
+    is_occupation = dimension > 2 and space.from_levels(np.zeros(space.size, np.int32))[site] == 0
+    _checks.require(not is_occupation, "site", "be a spin or a qubit", f"bosonic site {site} of {space}", cure)
+    return dimension
 
 
 def _pauli(space: DiscreteSpace, site: int, axis: int) -> DiscreteOperator:

@@ -38,7 +38,8 @@ class Counted(Trees):
 
     Raises:
         TypeError: if `space` is no discrete space; by the state, if the ansatz is not autoregressive.
-        ValueError: if a number is not positive, or `population` no multiple of `n_trees`.
+        ValueError: if a number is not positive, or `population` no multiple of `n_trees`; by the state, if the ansatz
+            draws configurations outside of `space`.
 
     Reference:
         Barrett, Malyshev, Lvovsky (2022), arXiv:2109.12606 (batches with counts); Fearnhead, Clifford (2003), J. R.

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 
 from manybody import _checks
 from manybody._random import successors
-from manybody._types import Array, PyTree
+from manybody._types import Array
 from manybody.amplitude import Amplitude
 from manybody.hilbert import DiscreteSpace
 from manybody.parallel import Comm
@@ -28,6 +27,7 @@ class Direct(Drawing):
 
     Raises:
         TypeError: if `space` is no discrete space; by the state, if the ansatz is not autoregressive.
+        ValueError: by the state, if the ansatz draws configurations outside of `space`.
 
     Reference:
         Sharir, Levine, Wies, Carleo, Shashua (2020), arXiv:1902.04057.
@@ -51,17 +51,7 @@ class Direct(Drawing):
         amplitude = drawing.drawable(self.space, amplitude)
         key_now, key_next = successors(state.key)
         keys = comm.chain_keys(key_now, n_draws)
-
-        def step(walk: tuple[PyTree, Array], position: Array) -> tuple[tuple[PyTree, Array], tuple[Array, Array]]:
-            log_p, cache = amplitude.draw_step(walk[0], position, walk[1])
-            gumbel = jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, position), log_p.shape[1:]))(keys)
-            levels = jnp.argmax(log_p + gumbel, axis=1).astype(jnp.int32)
-            chosen = jnp.take_along_axis(log_p, levels[:, None], axis=1)[:, 0]
-            return comm.pvary((cache, levels)), (levels, chosen)
-
-        start = comm.pvary((amplitude.init_draw(n_draws), jnp.zeros(n_draws, jnp.int32)))
-        _, drawn = jax.lax.scan(step, start, jnp.arange(self.space.size, dtype=jnp.int32))
-        levels, log_p = drawn  # (positions, draws)
+        levels, log_p = drawing.drawn(comm, amplitude, keys)  # (positions, draws)
         sigma = drawing.in_place(self.space, amplitude, levels.T)
         log_psi = drawing.log_psi(amplitude, sigma, jnp.sum(log_p, axis=0))
         weight = comm.pvary(jnp.full((1, n_draws), 1.0 / (comm.size * n_draws)))

@@ -39,7 +39,8 @@ class Distinct(Trees):
 
     Raises:
         TypeError: if `space` is no discrete space; by the state, if the ansatz is not autoregressive.
-        ValueError: if `n_trees` is not positive, or more configurations are wanted than there are.
+        ValueError: if `n_trees` is not positive, or more configurations are wanted than there are; by the state, if
+            the ansatz draws configurations outside of `space`.
 
     Reference:
         Kool, van Hoof, Welling (2020), J. Mach. Learn. Res. 21, 1, algorithm 1 and section 5 (ancestral

@@ -95,6 +95,7 @@ class PermutationGroup(FiniteGroup):
         inverts: whether an element inverts all levels, shape (order,); by default False.
 
     Raises:
+        TypeError: if they are given as `Permutation`s, of which `generated` makes a group.
         ValueError: if the elements are no permutations, are not closed under products, or occur twice.
 
     Example:
@@ -105,6 +106,9 @@ class PermutationGroup(FiniteGroup):
 
     def __init__(self, sites: ArrayLike, signs: ArrayLike | None = None, inverts: ArrayLike | None = None) -> None:
         moves = np.array(sites)
+        if moves.dtype == object and all(isinstance(one, Permutation) for one in moves.ravel()):
+            cure = "Use PermutationGroup.generated([...])."
+            raise TypeError(_checks.requirement("sites", "be arrays of sites", "objects of Permutation", cure))
         _checks.require(moves.ndim == 2 and moves.size > 0, "sites", "have shape (order, n_sites)", moves.shape)
         factors = np.ones_like(moves) if signs is None else np.array(signs)
         _checks.require(factors.shape == moves.shape, "signs", f"have shape {moves.shape}", factors.shape)
@@ -336,8 +340,9 @@ def _closure(generators: np.ndarray) -> np.ndarray:
 
 def _require_group(codes: np.ndarray, name: str = "sites") -> None:
     """Raise `ValueError` unless the rows are a group with the identity first: it is enough to try some generators."""
-    identity = 2 * np.arange(codes.shape[1])
-    _checks.require(np.array_equal(codes[0], identity), name, "have the identity first", codes[0, :-1].tolist())
+    cure = "`PermutationGroup.generated` finds the group of some permutations."
+    first = Permutation((codes[0, :-1] >> 1).tolist(), (1 - 2 * (codes[0, :-1] & 1)).tolist(), bool(codes[0, -1] & 1))
+    _checks.require(first.is_identity, name, "have the identity first", first, cure)
     keys = _keys(codes)
     rank = np.argsort(keys)
     repeated = int(np.count_nonzero(np.diff(keys[rank]) == 0))
@@ -350,7 +355,7 @@ def _require_group(codes: np.ndarray, name: str = "sites") -> None:
         place = np.searchsorted(keys, wanted, sorter=rank)
         found = rank[np.minimum(place, len(codes) - 1)]
         closed = bool(np.all(keys[found] == wanted))
-        _checks.require(closed, name, "be closed under products", "a product that is not there")
+        _checks.require(closed, name, "be closed under products", "a product that is not there", cure)
         products.append(found)
         new = np.flatnonzero(inside)
         while len(new):

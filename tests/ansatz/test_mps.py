@@ -14,7 +14,7 @@ from manybody.ansatz import MPS, Jastrow
 from manybody.ansatz.composition import Product
 from manybody.hilbert import Constrained, Fock, Qubit, Spin
 from manybody.hilbert import Product as ProductSpace
-from manybody.sampler import Direct, MultiFlip
+from manybody.sampler import Direct, Exact, MultiFlip
 from manybody.testing import check_ansatz
 from tests.cases import some_slow
 
@@ -301,6 +301,13 @@ def test_constrained_spaces_cannot_be_drawn_from(space):
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def test_configurations_of_another_space():
+    with pytest.raises(
+        ValueError, match=r"`sigma` must have shape \(..., 5\), got .* The MPS is one on Spin\(n_sites=5"
+    ):
+        VariationalState(MPS(Spin(5)), Exact(Spin(4)))
 
 
 @pytest.mark.parametrize(

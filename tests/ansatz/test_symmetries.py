@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from manybody.ansatz import RBM
+from manybody.ansatz import RBM, DensityRBM
 from manybody.hilbert import Spin
-from manybody.lattice import square
+from manybody.lattice import chain, square
 
 LATTICE = square(3, 2)
 PERMUTATIONS = LATTICE.translations()
@@ -63,6 +63,19 @@ def test_equals_a_plain_rbm_with_the_copied_weights():
     for permutation in PERMUTATIONS:
         total = total + np.log(np.cosh(x[:, permutation] @ w + b)).sum(axis=1)
     np.testing.assert_allclose(rbm.apply(variables, sigma), total, rtol=1e-13)
+
+
+@pytest.mark.parametrize("make", [RBM, DensityRBM])
+def test_a_group_is_its_permutations(make):
+    assert make(alpha=2, symmetries=LATTICE.translation_group()) == make(alpha=2, symmetries=PERMUTATIONS)
+
+
+@pytest.mark.parametrize(
+    "group", [chain(4).translation_group().with_inversion(), chain(4, twist=np.pi).translation_group()]
+)
+def test_a_group_that_does_more_than_permute_is_refused(group):
+    with pytest.raises(ValueError, match=r"`symmetries` must have neither signs nor inversion.*`GCNN`"):
+        RBM(symmetries=group)
 
 
 def test_bad_permutations():

@@ -14,6 +14,7 @@ import pytest
 
 from manybody import VariationalState, ansatz, exact, hamiltonian, operator
 from manybody.driver import TDVP, Hook, NotFinite
+from manybody.driver.recorder import MadeBefore
 from manybody.hilbert import Doubled, Spin
 from manybody.io import read_log
 from manybody.lattice import chain
@@ -304,8 +305,9 @@ def test_taken_up_bit_for_bit(tmp_path):
             hooks = [StopAt(2 * number + 1)] if number == interrupted else []
             broken.run(grid, out=tmp_path / str(interrupted), hooks=hooks, progress=False)
         again = sampled()
-        for grid in grids:
-            again.run(grid, out=tmp_path / str(interrupted), progress=False)
+        for number, grid in enumerate(grids):
+            with pytest.warns(MadeBefore) if number < interrupted else contextlib.nullcontext():
+                again.run(grid, out=tmp_path / str(interrupted), progress=False)
         assert again.t == 0.2
         for a, b in zip(jax.tree.leaves(whole.progress), jax.tree.leaves(again.progress), strict=True):
             if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
@@ -338,6 +340,7 @@ def test_observables_in_the_log(tmp_path):
         (lambda s: (ISING, VariationalState(ansatz.RBM(), Exact(SPACE)), {}), TypeError, "complex log psi"),
         (lambda s: (ISING, s, {"kind": "dissipative"}), ValueError, "Doubled"),
         (lambda s: (ISING, s, {"observables": {"other": operator.spin.sx(Spin(4), 0)}}), ValueError, "other"),
+        (lambda s: (ISING, s, {"observables": [X]}), TypeError, '`observables` must be a Mapping.*{"name": operator}'),
         (lambda s: (ISING, s, {"integrator": "heun"}), TypeError, "integrator"),
     ],
 )

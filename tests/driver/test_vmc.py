@@ -137,6 +137,21 @@ def test_overflow_is_noticed_at_the_edge(room):
     assert (int(record["n_connections"]) > 512 - 1 + room) == (room == 0)
 
 
+@pytest.mark.parametrize("room", [0, 1])
+def test_the_buffer_grows_at_the_edge(room):
+    """One connection more than fit is too many, as many as fit are not."""
+
+    def driver(n_buffer):
+        made = VMC(heisenberg(ISING.space, chain(8)), _chains(), optimizer=optax.sgd(0.05))
+        made._use_buffer(n_buffer)
+        return made
+
+    right = driver(64 * 8).advance()
+    tight = driver(int(right["n_connections"]) - 1 + room)
+    assert tight.advance()["energy"].mean == pytest.approx(right["energy"].mean, rel=1e-13)
+    assert tight.n_regrowths == 1 - room
+
+
 def test_not_finite_stops_and_keeps_the_state():
     driver = VMC(ISING, _chains(), optimizer=optax.sgd(1e300))
     before = driver.progress
@@ -205,6 +220,14 @@ def test_what_is_refused():
         VMC(ising(Spin(10), chain(10)), state, optimizer=optax.sgd(0.1))
     with pytest.raises(TypeError, match="`hamiltonian` must be a Operator"):
         VMC("H", state, optimizer=optax.sgd(0.1))
+    for wrong in (0.1, optax.sgd, "sgd", None):
+        with pytest.raises(TypeError, match=r"`optimizer` must be an optax optimizer, got .* optax.sgd\(0.1\)"):
+            VMC(ISING, state, optimizer=wrong)
+    for wrong in ("sr", SR, optax.sgd(0.1)):
+        with pytest.raises(
+            TypeError, match=r"`preconditioner` must be a Preconditioner or None, got .* manybody.sr.SR"
+        ):
+            VMC(ISING, state, optimizer=optax.sgd(0.1), preconditioner=wrong)
     with pytest.raises(ValueError, match=r"`n_steps` must satisfy 0 <= n_steps"):
         VMC(ISING, state, optimizer=optax.sgd(0.1)).run(-1)
     with pytest.raises(ValueError, match="have samples"):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import manybody as mb
-from manybody.hamiltonian import heisenberg, ising, j1j2, marshall, xxz
+from manybody.hamiltonian import bilinear_biquadratic, heisenberg, ising, j1j2, marshall, xxz
 from manybody.hilbert import Qubit, Spin
 from manybody.lattice import chain, honeycomb, rectangle, square, triangular
-from manybody.operator.spin import sx, sz
+from manybody.operator.spin import sx, sy, sz
 from tests.operator.kronecker import legal_states
 
 LATTICES = {
@@ -244,12 +244,44 @@ def test_space_and_lattice_must_fit(model) -> None:
 def test_what_a_model_needs() -> None:
     with pytest.raises(ValueError, match="`space` must have two levels on every site"):
         ising(Spin(4, s=1), chain(4))
-    with pytest.raises(ValueError, match=r"stay within the sector .* Build it on the unconstrained space"):
+    with pytest.raises(ValueError, match=r"`space` must have no fixed magnetisation.*Build it on the unconstrained"):
         ising(Spin(4, total_sz=0), chain(4))
     with pytest.raises(ValueError, match="`J` must name at least one coupling"):
         heisenberg(Spin(4), chain(4), J=())
-    with pytest.raises(ValueError, match="order"):
+    with pytest.raises(ValueError, match="`J` must name at most 2 couplings, as many as there are distances"):
         heisenberg(Spin(4), chain(4), J=(1.0, 0.5, 0.2, 0.1))
+    with pytest.raises(ValueError, match=r"`J` must be one number, or one for each order of bonds, got shape \(2, 2\)"):
+        heisenberg(Spin(4), chain(4), J=np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: heisenberg(Spin(4), chain(4), J=np.nan), ValueError, "`J` must be finite, got nan"),
+        (lambda: heisenberg(Spin(4), chain(4), J=(1.0, -np.inf)), ValueError, r"`J` must be finite, got \(1.0, -inf\)"),
+        (lambda: heisenberg(Spin(4), chain(4), J="1"), TypeError, "`J` must be real, got '1'"),
+        (lambda: heisenberg(Spin(4), chain(4), J=1j), TypeError, "`J` must be real, got 1j"),
+        (lambda: xxz(Spin(4), chain(4), Delta=np.nan), ValueError, "`Delta` must be finite, got nan"),
+        (lambda: ising(Spin(4), chain(4), J=np.nan), ValueError, "`J` must be finite, got nan"),
+        (lambda: ising(Spin(4), chain(4), h=np.inf), ValueError, "`h` must be finite, got inf"),
+        (lambda: bilinear_biquadratic(Spin(4), chain(4), K=np.nan), ValueError, "`couplings` must be finite"),
+    ],
+)
+def test_couplings_must_be_real_and_finite(call, error, message) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_ring_with_images_has_bonds_of_any_order() -> None:
+    bonds = [bond for order in (1, 2, 3) for bond in chain(4).bonds(order, images=True)]
+    expected = sum(heisenberg_bond(Spin(4), bond) for bond in bonds)
+    np.testing.assert_allclose(heisenberg(Spin(4), chain(4), J=(1, 1, 1), images=True).to_dense(), expected, atol=1e-12)
+
+
+def heisenberg_bond(space, bond) -> np.ndarray:
+    """S_i . S_j as a matrix."""
+    i, j = map(int, bond)
+    return sum((op(space, i) @ op(space, j)).to_dense() for op in (sx, sy, sz))
 
 
 def test_lengths_of_spins_may_be_told_from_the_space() -> None:

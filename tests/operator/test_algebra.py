@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manybody.hilbert import DiscreteSpace, Qubit, Spin
-from manybody.operator import DiscreteOperator, LocalOperator, identity
+from manybody.hilbert import DiscreteSpace, Fermion, Fock, Product, Qubit, Spin
+from manybody.operator import DiscreteOperator, LocalOperator, boson, identity
 from manybody.operator.spin import sigmax, sigmay, sigmaz, sm, sp, spin_matrices, sx, sy, sz
 from tests.cases import some_slow
 from tests.operator.kronecker import conserving, dense, dense_of, leads_out, projected, random_matrix, row_of
@@ -234,6 +235,20 @@ ZZ = np.diag([1.0, -1.0, -1.0, 1.0])
         (lambda: LocalOperator(Spin(4), [((0,), [1.0, 2.0])]), ValueError, r"`matrix` must have shape \(2, 2\)"),
         (lambda: LocalOperator(Spin(4), [((0, 1), ZZ)], couplings=[1.0, 2.0]), ValueError, r"must have shape \(1,\)"),
         (lambda: LocalOperator(Spin(4), [((0, 1), ZZ)], couplings=[1j]), ValueError, "`couplings` must be real"),
+        (lambda: LocalOperator(Spin(4), [((0,), np.diag([1, np.nan]))]), ValueError, "`matrix` must be finite"),
+        (lambda: LocalOperator(Spin(4), [((0,), [[0, 1j * np.inf], [0, 0]])]), ValueError, "`matrix` must be finite"),
+        (lambda: LocalOperator(Spin(4), [((0, 1), ZZ)], couplings=[np.nan]), ValueError, "`couplings` must be finite"),
+        (lambda: np.inf * sz(Spin(4), 0), ValueError, r"`couplings` must be finite, got \[inf\]"),
+        (lambda: LocalOperator(Spin(4), np.eye(2), [0]), TypeError, r"`terms` .* LocalOperator\(space, \[\(sites"),
+        (lambda: LocalOperator(Spin(4), ZZ, [0, 1]), TypeError, r"`terms` must hold pairs \(sites, matrix\)"),
+        (lambda: LocalOperator(Spin(4), ((0, 1), ZZ)), TypeError, r"`terms` must hold pairs \(sites, matrix\)"),
+        (lambda: LocalOperator(Spin(4), [(0, np.eye(2))]), TypeError, "with the sites in a tuple or list"),
+        (lambda: sx(Fermion(4), 0), ValueError, "`site` must be a spin or a qubit, got fermionic mode 0 .*fermion"),
+        (lambda: sigmaz(Fermion(4), 0), ValueError, "`site` must be a spin or a qubit, got fermionic mode 0"),
+        (lambda: sx(Fock(4, 2), 0), ValueError, "`site` must be a spin or a qubit, got bosonic site 0 .*boson"),
+        (lambda: boson.create(Spin(4), 0), ValueError, "`site` must hold bosons, got spin 0 .*spin"),
+        (lambda: boson.destroy(Product(Fock(2, 2), Spin(2)), 2), ValueError, "`site` must hold bosons, got spin 2"),
+        (lambda: boson.create(Fermion(4), 0), ValueError, "`site` must hold bosons, got fermionic mode 0 .*fermion"),
         (lambda: sx(Spin(4), 7), ValueError, r"`site` must satisfy 0 <= site <= 3, got 7"),
         (lambda: sigmax(Spin(4, s=1), 0), ValueError, "`site` must have two levels, got site 0 with 3"),
         (lambda: sx(Spin(4), 0) + sx(Spin(5), 0), ValueError, r"`operator` must act on Spin\(n_sites=4.*n_sites=5"),
@@ -255,6 +270,35 @@ ZZ = np.diag([1.0, -1.0, -1.0, 1.0])
 def test_bad_input(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("method", ["diagonal", "connections"])
+@pytest.mark.parametrize(
+    ("sigma", "error", "message"),
+    [
+        (np.ones((1, 3), np.int8), ValueError, r"`sigma` must have shape \(samples, 4\), got \(1, 3\)"),
+        (np.ones((1, 5), np.int8), ValueError, r"`sigma` must have shape \(samples, 4\), got \(1, 5\)"),
+        (np.ones(4, np.int8), ValueError, r"`sigma` must have shape \(samples, 4\), got \(4,\)"),
+        (np.ones((1, 4)), TypeError, "`sigma` must have an integer dtype, got float64"),
+        (np.full((1, 4), 7, np.int8), ValueError, r"`sigma` must hold configurations of Spin.*\[7 7 7 7\]"),
+        (np.array([[1, 1, -1, -1], [1, 1, 1, 1]], np.int8), ValueError, r"hold configurations .* got \[1 1 1 1\]"),
+    ],
+)
+def test_configurations_are_checked(method, sigma, error, message) -> None:
+    operator = sz(Spin(4, total_sz=0), 0)
+    for array in (sigma, jnp.asarray(sigma)):
+        with pytest.raises(error, match=message):
+            getattr(operator, method)(array)
+
+
+def test_shapes_of_configurations_are_checked_inside_jit() -> None:
+    operator = sz(Spin(4), 0)
+    run = jax.jit(operator.diagonal)
+    np.testing.assert_array_equal(run(np.ones((2, 4), np.int8)), [0.5, 0.5])
+    with pytest.raises(ValueError, match=r"`sigma` must have shape \(samples, 4\), got \(2, 3\)"):
+        run(np.ones((2, 3), np.int8))
+    with pytest.raises(TypeError, match="`sigma` must have an integer dtype"):
+        run(np.ones((2, 4)))
 
 
 def test_equality_does_not_see_the_sign_of_zero() -> None:

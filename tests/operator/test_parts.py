@@ -161,6 +161,12 @@ def test_bad_liouvillians():
         Liouvillian(spin.sp(Spin(2), 0))
     with pytest.raises(ValueError, match="`jumps` must act on"):
         Liouvillian(spin.sx(Spin(2), 0), [spin.sx(Spin(3), 0)])
+    with pytest.raises(TypeError, match=r"`jumps` must be a list of operators, got one operator. Write \[jump\]"):
+        Liouvillian(spin.sx(Spin(2), 0), spin.sm(Spin(2), 0))
+    with pytest.raises(TypeError, match="`jumps` must be a DiscreteOperator, got ndarray"):
+        Liouvillian(spin.sx(Spin(2), 0), [np.eye(4)])
+    with pytest.raises(TypeError, match="`hamiltonian` must be a DiscreteOperator"):
+        Liouvillian("H")
 
 
 def test_annihilation_is_the_reference_of_fermions():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samplers that draw from autoregressive wave functions: distributions, weights and error bars."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.stats
 from manybody import VariationalState, ansatz, driver, hamiltonian, lattice, sr
 from manybody._struct import dataclass as pytree
 from manybody.exact import ground_state
-from manybody.hilbert import Fermion, Qubit, Spin
+from manybody.hilbert import Constrained, Fermion, Parity, Qubit, Spin
 from manybody.parallel import REPLICATED, Comm, mesh_comm
 from manybody.sampler import Counted, Direct, Distinct
 from manybody.sampler.base import samples_spec
@@ -257,6 +258,63 @@ def test_ground_state(sampler, n_samples):
     exact = ground_state(operator).energies[0]
     assert abs(energy.mean - exact) < 0.01 * abs(exact) + 4 * energy.error
     assert energy.error < 0.02 * abs(exact)
+
+
+# --- spaces ----------------------------------------------------------------------------------------------------------
+
+
+class Even(nn.Module):
+    """All levels are equally likely on every one of four sites; it does not say which space it is for."""
+
+    order = (0, 1, 2, 3)
+
+    def __call__(self, sigma):
+        return jnp.full(sigma.shape[:-1], -2 * np.log(2.0))
+
+    def init_draw(self, n_draws):
+        return jnp.zeros((n_draws, 1))
+
+    def draw_step(self, cache, position, levels):
+        return jnp.full((len(cache), 2), -np.log(2.0)), cache
+
+
+EVEN_NUMBER = Constrained(Spin(4), Parity(Spin(4), [range(4)]))
+
+
+@pytest.mark.parametrize("make", [Direct, Distinct, lambda space: Counted(space, 100)])
+@pytest.mark.parametrize(
+    ("model", "space"),
+    [
+        (ansatz.ARDense(Spin(4)), Spin(4, total_sz=0)),
+        (ansatz.ARDense(Spin(4, total_sz=1)), Spin(4, total_sz=0)),
+        (ansatz.ARDense(Qubit(4)), Spin(4)),
+        (ansatz.MPS(Spin(4)), EVEN_NUMBER),
+        (Even(), Spin(4, total_sz=0)),
+    ],
+)
+def test_an_ansatz_that_leaves_the_space_is_refused(make, model, space):
+    with pytest.raises(ValueError, match=r"`ansatz` must draw configurations of .* only, got .* Make it for the sp"):
+        VariationalState(model, make(space), 4)
+
+
+def test_so_is_one_whose_sampler_is_replaced():
+    state = VariationalState(ansatz.ARDense(Spin(4)), Direct(Spin(4)), 4)
+    with pytest.raises(ValueError, match="`ansatz` must draw"):
+        state.replace(sampler=Direct(Spin(4, total_sz=0))).sample()
+
+
+@pytest.mark.parametrize(
+    ("model", "space"),
+    [
+        (ansatz.ARDense(Spin(4, total_sz=0)), Spin(4)),
+        (ansatz.ARDense(Spin(4, total_sz=0)), EVEN_NUMBER),
+        (ansatz.ARDense(Fermion(4, n_fermions=2)), Qubit(4)),
+        (Even(), Qubit(4)),
+    ],
+)
+def test_an_ansatz_may_keep_more_than_the_space_does(model, space):
+    state = VariationalState(model, Direct(space), 32).sample()
+    assert space.contains(np.asarray(state.samples.flat_sigma)).all()
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

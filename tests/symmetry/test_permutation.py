@@ -110,8 +110,9 @@ def test_no_permutations(arguments: tuple, words: str) -> None:
         (([0, 1],), "`sites` must have shape"),
         (([[0, 0]],), "`sites` must have permutations by rows"),
         (([[1, 0], [0, 1]],), "`sites` must have the identity first"),
+        (([[1, 2, 0]],), r"the identity first, got Permutation\(sites=\(1, 2, 0\).*`PermutationGroup.generated` finds"),
         (([[0, 1], [0, 1]],), "`sites` must have no permutation twice"),
-        (([[0, 1, 2], [1, 2, 0]],), "`sites` must be closed under products"),
+        (([[0, 1, 2], [1, 2, 0]],), "`sites` must be closed under products.*`PermutationGroup.generated`"),
         (([[0, 1]], [[1, 1, 1]]), "`signs` must have shape"),
         (([[0, 1]], [[1, 3]]), "`signs` must be 1 or -1"),
         (([[0, 1]], None, [True, False]), "`inverts` must have shape"),
@@ -123,6 +124,8 @@ def test_no_groups(arguments: tuple, words: str) -> None:
 
 
 def test_generators_must_fit() -> None:
+    with pytest.raises(TypeError, match=r"`sites` must be arrays of sites, .* Use PermutationGroup.generated"):
+        PermutationGroup([Permutation([1, 2, 0])])
     with pytest.raises(ValueError, match="`generators` must be at least one"):
         PermutationGroup.generated([])
     with pytest.raises(ValueError, match="`generators` must act on the same sites"):

@@ -114,6 +114,7 @@ class MPS(nn.Module):
         )
 
     def __call__(self, sigma: Int8[Array, "*batch sites"]) -> Complex[Array, "*batch"]:
+        self._check_sites(sigma)
         flat = jnp.asarray(sigma).reshape(-1, self.space.size)
         end, _ = environments.products(self._matrices(), self._levels(flat), self._n_rows)
         return environments.log_trace(end).reshape(sigma.shape[:-1])
@@ -246,6 +247,11 @@ class MPS(nn.Module):
     def _matrices(self) -> Inexact[Array, "sites levels D D"]:
         matrices = padded(dict(zip(self._counts, self.groups, strict=True)), self._shapes[: sum(self._counts.values())])
         return jnp.broadcast_to(matrices, (self.space.size, *matrices.shape[1:]))
+
+    def _check_sites(self, sigma: Array) -> None:
+        good = sigma.ndim > 0 and sigma.shape[-1] == self.space.size
+        cure = f"The MPS is one on {self.space}."
+        _checks.require(good, "sigma", f"have shape (..., {self.space.size})", sigma.shape, cure)
 
     def _levels(self, sigma: Int8[Array, "batch sites"]) -> Int[Array, "batch sites"]:
         return jnp.asarray(self.space.to_levels(sigma))
