@@ -5,7 +5,7 @@ from manybody.linalg import least_squares
 from manybody.linalg.dense import FAILED, OK, cholesky, smooth_pinv, smooth_step
 from manybody.linalg.iterative import conjugate_gradients
 from manybody.linalg.lanczos import lowest_eigenvector
-from manybody.linalg.products import gram, share
+from manybody.linalg.products import gram, gram_share
 
 __all__ = [
     "FAILED",
@@ -13,9 +13,9 @@ __all__ = [
     "cholesky",
     "conjugate_gradients",
     "gram",
+    "gram_share",
     "least_squares",
     "lowest_eigenvector",
-    "share",
     "smooth_pinv",
     "smooth_step",
 ]

@@ -45,7 +45,7 @@ def gram(comm: Comm, x: Inexact[Array, "rows columns"], axis: int = 0) -> Inexac
     return jax.lax.complex(_symmetric(comm, jnp.concatenate([x.real, x.imag], axis), axis), crossed - crossed.T)
 
 
-def share(n: int) -> float:
+def gram_share(n: int) -> float:
     """The part of n x n products that `gram` makes."""
     edges = _edges(n)
     return sum((n - a) * (b - a) for a, b in itertools.pairwise(edges)) / n**2

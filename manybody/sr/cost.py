@@ -5,7 +5,7 @@ For n samples of m parts, N = n m rows, a layer with p positions, inputs of leng
 
     structured  2 p^2 (n^2 d_in + N^2 d_out) operations; n x n overlaps and N x N products of slopes for each of the
                 p^2 pairs of positions, written and read; with p > 1 also their sum
-    contracted  2 N^2 C operations, less what follows from symmetry (`linalg.share`), for C = (d_in + 1) d_out columns
+    contracted  2 N^2 C operations, less what follows from symmetry (`linalg.gram_share`), for C = (d_in + 1) d_out columns
                 (d_in d_out without bias, twice as many if they are complex), and 2 N p d_in d_out in the precision of
                 the network to make them; N C numbers of that precision written, put side by side and read
 
@@ -119,7 +119,7 @@ def contracted(layer: Layer, rows: Rows) -> Cost:
     itemsize, columns = jnp.finfo(layer.weights[0].dtype).bits // 8, n_columns(layer)
     made = 2 * rows.all * layer.n_positions * layer.input.shape[-1] * layer.output.shape[-1]
     made *= 4 if _is_complex(layer.output) else 1
-    products = _computed(2 * linalg.share(rows.all) * rows.all**2 * columns)
+    products = _computed(2 * linalg.gram_share(rows.all) * rows.all**2 * columns)
     return products + _computed(made, itemsize) + _moved(rows.all * columns, 4, itemsize)
 
 

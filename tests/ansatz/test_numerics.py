@@ -213,7 +213,7 @@ def assert_same(found, exact, tolerance):
 
 
 @EACH_TYPE
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("sign", [pytest.param(1, marks=pytest.mark.slow), -1])
 def test_angles_that_leave_the_number_range_and_come_back(dtype, sign):
     """Between the sites of a change: what was too small for the number range in between must not be taken for zero."""
     start = np.dtype(dtype).type(EVALUATED)
@@ -277,7 +277,7 @@ def test_a_change_that_is_in_no_table_is_followed():
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "complex64"])
-@pytest.mark.parametrize("size", [0.3, 3.0, 9.0])
+@pytest.mark.parametrize("size", [pytest.param(0.3, marks=pytest.mark.slow), 3.0, 9.0])
 def test_where_there_is_no_double_precision(dtype, size):
     """Blocks of factors are smaller numbers then, and angles that are too large for them are evaluated."""
     rng = np.random.default_rng(1)

@@ -55,5 +55,5 @@ def test_no_copy_of_all_vectors_in_double_precision():
 def test_share_of_the_products_that_are_made(n):
     length = 40
     made = _flops.count(lambda x: products._symmetric(Comm(), x, 1), jax.ShapeDtypeStruct((n, length), float))
-    assert sum(made.values()) == pytest.approx(2 * length * linalg.share(n) * n**2, rel=0.02)
-    assert linalg.share(n) == 1 if n < 512 else linalg.share(n) == pytest.approx(5 / 8, rel=0.01)
+    assert sum(made.values()) == pytest.approx(2 * length * linalg.gram_share(n) * n**2, rel=0.02)
+    assert linalg.gram_share(n) == 1 if n < 512 else linalg.gram_share(n) == pytest.approx(5 / 8, rel=0.01)

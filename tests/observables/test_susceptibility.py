@@ -33,7 +33,7 @@ def overlap_matrix(ansatz, params, g, step=1e-3):
     return chi
 
 
-@pytest.mark.parametrize("dtype", [pytest.param(float, marks=pytest.mark.slow), complex])
+@pytest.mark.parametrize("dtype", [float, pytest.param(complex, marks=pytest.mark.slow)])
 def test_overlaps_fall_off_by_it(dtype):
     ansatz = Conditioned(RBM(param_dtype=dtype), (0.0, 1.0), (1.0, 3.0), 2)
     start = jax.device_get(ansatz.init(jax.random.key(1), SPACE.all_states(), (0.5, 2.0))["params"])

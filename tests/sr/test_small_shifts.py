@@ -45,7 +45,7 @@ def error(solver: str, ansatz: RBM | MixedPrecision) -> float:
     return 1.0 if info["sr_code"] else float(np.linalg.norm(found - right) / np.linalg.norm(right))
 
 
-@pytest.mark.parametrize("mixed", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("mixed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_qr_bears_shifts_that_cholesky_does_not(mixed: bool) -> None:
     """The parameters are more than the samples tell apart: without shift the metric is singular."""
     ansatz = RBM(alpha=3, param_dtype="float32")
