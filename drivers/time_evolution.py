@@ -28,7 +28,9 @@ def work(job: Job) -> None:
     """Find the start, evolve it, compare."""
     config = job.config
     problem = evolve.problem(config)
-    start = prepare(job, build.state(config, problem))
+    random = build.state(config, problem)
+    evolve.tdvp(config, problem, random)  # what it refuses, it refuses before the start is sought
+    start = prepare(job, random)
     driver = evolve.tdvp(config, problem, start)
     job.say(report.evolution_header(config, problem, start, driver))
 

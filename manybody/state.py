@@ -30,6 +30,7 @@ from manybody.estimator import (
 )
 from manybody.estimator.chunk import AUTO, check_chunk, choose_chunk
 from manybody.hilbert import DiscreteSpace
+from manybody.hilbert.arrays import as_integers
 from manybody.io import load_tree, save_tree
 from manybody.lattice import AbstractLattice
 from manybody.network import FrozenNetwork, LinenNetwork, Network, as_network, freeze
@@ -282,8 +283,15 @@ class VariationalState:
         return self.replace(sampler=sampler, draws=draws, chains=chains, samples=None)
 
     def log_psi(self, sigma: Int8[Array, "*batch sites"]) -> Inexact[Array, "*batch"]:
-        """log psi of configurations."""
-        sigma = jnp.asarray(sigma)
+        """log psi of configurations.
+
+        Raises:
+            TypeError: if `sigma` has no integer dtype.
+            ValueError: if its last axis does not have a value for each site.
+        """
+        sigma = jnp.asarray(as_integers(sigma, "sigma"))
+        good = sigma.ndim > 0 and sigma.shape[-1] == self.space.size
+        _checks.require(good, "sigma", f"have shape (..., {self.space.size})", sigma.shape)
         flat = sigma.reshape(-1, sigma.shape[-1])  # (batch, sites)
         value = _evaluate(self.network, self.chunk_size)(self.params, self.constants, flat)
         return value.reshape(sigma.shape[:-1])
@@ -363,7 +371,11 @@ class VariationalState:
         _checks.require(self.observed == self.space, "state", "be sampled by |psi|^2", self.sampler, cure)
 
     def save(self, path: str | Path) -> None:
-        """Write parameters and chains to a file (.npz), atomically; only process 0 writes."""
+        """Write parameters and chains to a file (.npz), atomically; only process 0 writes.
+
+        Raises:
+            ValueError: if there is no directory for it.
+        """
         tree = self.comm.to_host(self._saved_spec, (self.params, self.constants, self._memory))
         if self.comm.is_root:
             save_tree(Path(path), tree, {"kind": "state"})
@@ -372,7 +384,7 @@ class VariationalState:
         """This state with the parameters and chains of a file that `save` wrote, and no samples.
 
         Raises:
-            CheckpointError: if the file is damaged or holds another kind of state.
+            CheckpointError: if there is no such file, or it is damaged or holds another kind of state.
         """
         like = self.comm.to_host(self._saved_spec, (self.params, self.constants, self._memory))
         tree, _ = load_tree(Path(path), like)

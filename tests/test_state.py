@@ -174,6 +174,13 @@ def half(sigma):
             ValueError,
             r"`state` must have samples, got none yet. Use `state = state.sample",
         ),
+        (
+            lambda: state().log_psi(np.ones((2, 5), np.int8)),
+            ValueError,
+            r"`sigma` must have shape \(..., 4\), got \(2, 5",
+        ),
+        (lambda: state().log_psi(np.int8(1)), ValueError, r"`sigma` must have shape \(..., 4\), got \(\)"),
+        (lambda: state().log_psi(np.ones((2, 4))), TypeError, "`sigma` must have an integer dtype, got float64"),
         (lambda: state().local_values(HAM), ValueError, "`state` must have samples"),
         (lambda: state().expect(HAM.to_dense()), TypeError, "`operator` must be a Operator"),
         (lambda: state().expect_and_force("H"), TypeError, "`operator` must be a Operator"),
@@ -214,3 +221,13 @@ def test_saved_and_loaded(tmp_path, comm):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="damaged"):
         loaded.load(path)
+
+
+def test_files_that_are_not_there(tmp_path):
+    state = VariationalState(RBM(), SAMPLER, 16)
+    with pytest.raises(CheckpointError, match=r"`path` must be a file that is there, got '.*none\.npz'\.$"):
+        state.load(tmp_path / "none.npz")
+    with pytest.raises(CheckpointError, match=r"cannot be read: Is a directory\.$"):
+        state.load(tmp_path)
+    with pytest.raises(ValueError, match=r"`path` must lie in a directory that is there, .* Make .*/no first\.$"):
+        state.save(tmp_path / "no" / "state.npz")

@@ -274,7 +274,9 @@ SMALL_GROUPS = {
     "parity": lambda: of_group(square(4).space_group(), (2, 2), square(4), parity=-1),
     "kagome": lambda: of_group(kagome(3).space_group(), (2, 2), kagome(3)),
 }
-some = pytest.mark.parametrize("make", some_slow(SMALL_GROUPS, ["square", "translations", "star", "two dimensions", "residual"]))
+some = pytest.mark.parametrize(
+    "make", some_slow(SMALL_GROUPS, ["square", "translations", "star", "two dimensions", "residual"])
+)
 
 
 def doubled(lattice):

@@ -9,7 +9,7 @@ from manybody.driver.measurements import Measurements
 from manybody.driver.projected import ProjectedEvolution
 from manybody.driver.projection import Projection
 from manybody.driver.reconstruction import Reconstruction
-from manybody.driver.recorder import NotFinite
+from manybody.driver.recorder import MadeBefore, NotFinite
 from manybody.driver.steady_state import SteadyState
 from manybody.driver.stop import StopOnRequest, Stopped
 from manybody.driver.target import Applied, Data, Target
@@ -25,6 +25,7 @@ __all__ = [
     "Family",
     "FamilyVMC",
     "Hook",
+    "MadeBefore",
     "Measurements",
     "NotFinite",
     "ProgressBar",

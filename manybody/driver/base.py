@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from manybody import _checks
 from manybody._types import Array, PyTree
-from manybody.driver.hooks import Hook, ProgressBar, Record
+from manybody.driver.hooks import Hook, ProgressBar, Record, check_hooks
+from manybody.driver.identity import beginning
 from manybody.driver.recorder import Recorder
 from manybody.operator import Operator, broken_element
 from manybody.parallel import Comm
@@ -55,6 +56,7 @@ class Driver(abc.ABC, Generic[S]):
         self._progress = progress
         self._calls: dict[Path, int] = {}
         self._identity: dict[str, str] | None = None
+        self._beginning = beginning(state)  # now, before it moves on
 
     # --- what a driver of its own provides ---------------------------------------------------------------------------
 
@@ -114,7 +116,8 @@ class Driver(abc.ABC, Generic[S]):
         Args:
             n_steps: number of steps.
             out: directory for the log (log.jsonl) and checkpoints. If it holds a call that was interrupted, that call
-                is taken up where it stopped and ends at its target.
+                is taken up where it stopped and ends at its target; of one that was finished no steps are made. A
+                warning says so.
             hooks: what else looks at the run, and may stop it.
             progress: whether to show a progress bar.
             save_every: steps between checkpoints.
@@ -126,12 +129,14 @@ class Driver(abc.ABC, Generic[S]):
 
         Raises:
             NotFinite: if energy or parameters become nan or inf; the last good checkpoint is kept.
-            CheckpointError: if `out` holds a run of another problem; names what differs.
+            ValueError: if `out` is a file.
+            CheckpointError: if `out` holds a run of another problem, or one that began elsewhere; names what differs.
             InUseError: if another process writes there.
         """
         _checks.integer(n_steps, "n_steps", minimum=0)
         _checks.integer(save_every, "save_every", minimum=1)
         _checks.integer(steps_per_call, "steps_per_call", minimum=1)
+        check_hooks(hooks)
         recorder = None if out is None else Recorder(Path(out), save_every, self._next_call(Path(out)))
         target = recorder.resume(self, self.step + n_steps) if recorder else self.step + n_steps
         watching = [
@@ -170,6 +175,10 @@ class Driver(abc.ABC, Generic[S]):
         if self._identity is None:
             self._identity = self._about()
         return self._identity
+
+    def beginning(self) -> dict[str, Any]:
+        """What tells the run from one of the same problem with another seed."""
+        return self._beginning
 
     def gathered_progress(self) -> Any:
         """All that the next step depends on, whole, on the host; all processes must call this together."""

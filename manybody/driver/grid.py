@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from manybody import _checks
 from manybody._types import PyTree
 from manybody.driver.base import Driver, check_hamiltonian
-from manybody.driver.hooks import Hook
+from manybody.driver.hooks import Hook, check_hooks
 from manybody.driver.motion import Kind
 from manybody.hilbert import Doubled
 from manybody.operator import Operator, trace_defect
@@ -86,6 +86,7 @@ class Evolution(Driver[VariationalState]):
         grid = np.atleast_1d(np.asarray(times, float))
         _checks.require(grid.ndim == 1 and len(grid) > 0, "times", "be a list of numbers", times)
         _checks.require(bool(np.all(np.diff(grid) > 0)), "times", "ascend", times, BACKWARDS)
+        check_hooks(hooks)
         return super().run(len(grid), out=out, hooks=[_Grid(grid), *hooks], progress=progress, save_every=save_every)
 
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from manybody import _checks
 from manybody.stats import Estimate
 
 if TYPE_CHECKING:
@@ -39,8 +41,6 @@ class ProgressBar(Hook):
         self._bar: Any = None  # made when the run starts
 
     def on_start(self, driver: Driver, target: int) -> None:
-        if driver.step >= target > 0:
-            tqdm.write(f"All {target} steps were made before.")
         self._bar = tqdm(total=target, initial=driver.step, unit="step", dynamic_ncols=True)
 
     def on_step(self, driver: Driver, record: Record) -> None:
@@ -52,6 +52,18 @@ class ProgressBar(Hook):
 
     def on_end(self, driver: Driver, error: BaseException | None) -> None:
         self._bar.close()
+
+
+def check_hooks(hooks: object) -> None:
+    """Raise `TypeError` unless this is a sequence of hooks."""
+    if isinstance(hooks, Hook):
+        cure = f"Write hooks=[{type(hooks).__name__}(...)]."
+        raise TypeError(_checks.requirement("hooks", "be a sequence of hooks", "a single one", cure))
+    cure = "Derive a class from manybody.driver.Hook, with what is to be done in `on_step`."
+    if not isinstance(hooks, Iterable):
+        raise TypeError(_checks.requirement("hooks", "be a sequence of hooks", f"{hooks!r:.80}", cure))
+    for hook in hooks:
+        _checks.require_type(hook, Hook, "hooks", cure)
 
 
 def lowered(record: Record) -> tuple[str, Estimate]:

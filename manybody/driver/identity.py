@@ -6,13 +6,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
+from manybody._types import PyTree
 from manybody.operator import Operator
+from manybody.parallel import SHARD
+from manybody.parallel.keys import is_key, key_data
 from manybody.sr import Preconditioner
 from manybody.state import VariationalState
+
+N_SUMS = 8
+"""Sums that stand for all parameters."""
+SAME = 1e-4
+"""Sums of the same parameters, made on other machines, differ by less than this part of them."""
 
 
 def identity(hamiltonian: Operator, state: VariationalState, preconditioner: Preconditioner) -> dict[str, str]:
@@ -36,6 +45,24 @@ def identity_of_state(state: VariationalState, preconditioner: Preconditioner) -
     }
 
 
+def beginning(state: VariationalState) -> dict[str, Any]:
+    """What tells a run from one of the same problem that began elsewhere, with another seed for instance.
+
+    Keys of chains are integers, the same on every machine and for any number of workers. Parameters are not: where
+    there are keys they are left out, and where there are none (all states are summed over) they are known by sums.
+    """
+    keys = [key_data(key) for key in _keys(state.sampler.state_spec, state.chains)]
+    return {"keys": digest(keys)} if keys else {"sums": _sums(state.params)}
+
+
+def began_elsewhere(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two runs of the same problem have other beginnings."""
+    if "keys" in now:
+        return before.get("keys") != now["keys"]
+    one, other = np.array(before.get("sums", ())), np.array(now["sums"])
+    return one.shape != other.shape or bool(np.linalg.norm(one - other) > SAME * np.linalg.norm(other))
+
+
 def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
     """The first part that differs, in words; None if all are the same."""
     for name, value in now.items():
@@ -55,6 +82,21 @@ def _apart(one: list[str], other: list[str], context: int = 2) -> tuple[str, str
     end = " ..." if tail else ""
     middles = [dots + " ".join(words[start : len(words) - tail]) + end for words in (one, other)]
     return middles[0], middles[1]
+
+
+def _keys(spec: PyTree, chains: PyTree) -> list:
+    """Keys that all workers share, in the state of a sampler."""
+
+    def shared(layout: Any, part: PyTree) -> list:
+        return [] if layout == SHARD else [x for x in jax.tree.leaves(part) if is_key(x)]
+
+    return jax.tree.leaves(jax.tree.map(shared, spec, chains))
+
+
+def _sums(params: PyTree) -> list[float]:
+    """Of so many parts of all parameters, real and imaginary parts as numbers of their own."""
+    flat = [np.asarray(leaf, complex).ravel().view(float) for leaf in jax.tree.leaves(params)]
+    return [float(part.sum()) for part in np.array_split(np.concatenate([np.zeros(0), *flat]), N_SUMS)]
 
 
 def words(thing: object) -> str:

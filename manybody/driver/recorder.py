@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from manybody import _checks
 from manybody.driver.hooks import Hook, Record
-from manybody.driver.identity import difference
+from manybody.driver.identity import began_elsewhere, difference
 from manybody.driver.stop import Stopped
 from manybody.io import CheckpointError, DirectoryLock, JsonLines, load_header, load_tree, newest_first, save_tree
 from manybody.stats import Estimate
@@ -34,7 +35,11 @@ class NotFinite(ArithmeticError):
 
 
 class OtherRun(CheckpointError):
-    """A directory that holds a run of another problem."""
+    """A directory that holds a run of another problem, or with another beginning."""
+
+
+class MadeBefore(UserWarning):
+    """A call of `run` found its steps made, or its end set, by an earlier process."""
 
 
 class Recorder(Hook):
@@ -44,9 +49,14 @@ class Recorder(Hook):
         directory: made if it does not exist.
         save_every: steps between checkpoints.
         call: number of this call of `run` that writes here, from 0.
+
+    Raises:
+        ValueError: if there is a file in its place.
     """
 
     def __init__(self, directory: Path, save_every: int, call: int) -> None:
+        there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+        _checks.require(there.is_dir(), "out", "be a directory, or where one can be made", f"{there}, a file")
         self.directory = directory
         self.save_every = save_every
         self._call = call
@@ -56,6 +66,7 @@ class Recorder(Hook):
         self._lock: DirectoryLock | None = None
         self._log: JsonLines | None = None
         self._saved = -1
+        self._taken: int | None = None  # number of the call that was taken up
 
     # --- taking up a run ---------------------------------------------------------------------------------------------
 
@@ -68,11 +79,25 @@ class Recorder(Hook):
         Raises:
             CheckpointError: if there are checkpoints, but none of them fits this run; names what differs.
         """
-        target = self._take_newest(driver, target)
+        asked, target = target, self._take_newest(driver, target)
         steps = driver.comm.exchange(np.array(driver.step))
         if (steps != steps[0]).any():
             raise CheckpointError(f"{self.directory} is not the same for all processes; they must share its disk.")
+        text = self._made_before(driver.step, asked, target)
+        if text and driver.comm.is_root:
+            warnings.warn(f"{self.directory}: {text}", MadeBefore, stacklevel=3)
         return target
+
+    def _made_before(self, step: int, asked: int, target: int) -> str | None:
+        """What an earlier process has done of this call, where it is not what the call asks for."""
+        # Only of the first call it is known to which step it would have led.
+        other = self._taken == self._call == 0 and asked != target
+        if self._taken is None or target == 0:
+            return None
+        if step >= target:
+            more = f" (asked for: {asked})" if other else ""
+            return f"all {target} steps were made before{more}, and no more are made. Another call of `run` makes more."
+        return f"goes on to step {target}, as it was told when it began, not to {asked}." if other else None
 
     def _take_newest(self, driver: Driver, target: int) -> int:
         reasons: list[str] = []
@@ -93,17 +118,23 @@ class Recorder(Hook):
         return target
 
     def _take(self, driver: Driver, path: Path, target: int) -> int:
-        changed = difference(load_header(path).get("problem", {}), driver.identity())
+        header = load_header(path)
+        changed = difference(header.get("problem", {}), driver.identity())
         if changed:
             raise OtherRun(f"{self.directory} holds a run of another problem: {changed}. Choose another directory.")
-        progress, header = load_tree(path, driver.gathered_progress())
+        if "start" in header and began_elsewhere(header["start"], driver.beginning()):
+            raise OtherRun(
+                f"{self.directory} holds a run that began elsewhere: with another `seed`, or other parameters or "
+                "chains. Choose another directory, or begin as that run did."
+            )
+        progress, _ = load_tree(path, driver.gathered_progress())
         self._position = header["log_position"]
         if header["call"] < self._call:  # this process has made the earlier calls itself
             return target
         # The size of the buffer for connections decides how sums are split: the same size gives the same bits.
         same_layout = header["workers"] == driver.comm.size
         driver.restore(progress, header["n_buffer"] if same_layout else 0)
-        self._saved = driver.step
+        self._saved, self._taken = driver.step, header["call"]
         return header["target"] if header["call"] == self._call else driver.step
 
     # --- recording ---------------------------------------------------------------------------------------------------
@@ -172,6 +203,7 @@ class Recorder(Hook):
             "workers": driver.comm.size,
             "n_buffer": driver.n_buffer,
             "problem": driver.identity(),
+            "start": driver.beginning(),
         }
         save_tree(self.directory / f"checkpoint-{driver.step:08d}.npz", driver.gathered_progress(), header)
         self._saved = driver.step

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -19,6 +20,30 @@ if TYPE_CHECKING:
 TRY_AGAIN = os.EX_TEMPFAIL
 """Exit code 75: nothing is wrong, the same command goes on from here."""
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def seconds(text: str) -> float:
+    """Seconds from a time as batch systems write it ([days-]hours:minutes:seconds), a number of them, or as in 3h50m.
+
+    Raises:
+        ValueError: if it is no such time.
+    """
+    number = re.fullmatch(r"\d+(?:\.\d*)?", text)
+    parts = re.findall(r"(\d+(?:\.\d*)?)([dhms])", text)
+    clock = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)", text)
+    units = [unit for _, unit in parts]
+    if number:
+        return float(text)
+    if clock:
+        days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
+        return ((24.0 * days + hours) * 60 + minutes) * 60 + rest
+    is_whole = text != "" and "".join(map("".join, parts)) == text
+    is_sorted = units == [unit for unit in UNITS if unit in units]
+    _checks.require(is_whole and is_sorted, "max_time", "be a time such as 3600, 90m, 3h50m or 1-12:30:00", repr(text))
+    return sum(float(amount) * UNITS[unit] for amount, unit in parts)
 
 
 class Stopped(SystemExit):
@@ -38,8 +63,9 @@ class StopOnRequest(Hook):
     All processes leave after the same step, whichever of them was asked.
 
     Args:
-        max_time: seconds, from the making of this hook, after which the run must have ended. It stops early enough for
-            a step of twice the longest interval between two steps so far (saving included).
+        max_time: seconds, or a time as the option `--max-time` of programs takes it ("3h50m", "1-12:30:00"); so long
+            after the making of this hook the run must have ended. It stops early enough for a step of twice the longest
+            interval between two steps so far (saving included).
         signals: which signals ask for it. They are taken over when the run starts, and given back when it ends; or
             from `listen` to `forget`. An interrupt (SIGINT) is taken over once: the second ends the process as usual.
 
@@ -47,8 +73,9 @@ class StopOnRequest(Hook):
         Stopped: from the run.
     """
 
-    def __init__(self, max_time: float | None = None, signals: Sequence[signal.Signals] = SIGNALS) -> None:
-        self.max_time = None if max_time is None else _checks.positive(max_time, "max_time")
+    def __init__(self, max_time: float | str | None = None, signals: Sequence[signal.Signals] = SIGNALS) -> None:
+        limit = seconds(max_time) if isinstance(max_time, str) else max_time
+        self.max_time = None if limit is None else _checks.positive(limit, "max_time")
         self.signals = tuple(signals)
         self._began = time.monotonic()
         self._last: float | None = None

@@ -34,9 +34,15 @@ class CheckpointError(ValueError):
 
 
 def save_tree(path: Path, tree: PyTree, header: dict[str, Any]) -> None:
-    """Write `tree` (leaves on the host or gathered there) and a JSON-able `header` to `path`, atomically."""
+    """Write `tree` (leaves on the host or gathered there) and a JSON-able `header` to `path`, atomically.
+
+    Raises:
+        ValueError: if there is no directory for it.
+    """
     leaves = {_name(key): _to_numpy(leaf) for key, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
     text = json.dumps({"format": FORMAT, **header})
+    must = "lie in a directory that is there"
+    _checks.require(path.parent.is_dir(), "path", must, repr(str(path)), f"Make {path.parent} first.")
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
@@ -53,7 +59,7 @@ def load_header(path: Path) -> dict[str, Any]:
     """The header alone.
 
     Raises:
-        CheckpointError: if the file is damaged or of another version.
+        CheckpointError: if there is no such file, or it is damaged or of another version.
     """
     with _opened(path) as archive:
         text = str(archive[_HEADER]) if _HEADER in archive.files else "{}"
@@ -67,7 +73,8 @@ def load_tree(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """Read a tree with the structure, shapes and types of `like`, and its header.
 
     Raises:
-        CheckpointError: if the file is damaged, of another version, or holds another tree; names the difference.
+        CheckpointError: if there is no such file, or it is damaged, of another version, or holds another tree (names
+            the difference).
     """
     header = load_header(path)
     with _opened(path) as archive:
@@ -85,6 +92,10 @@ def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             yield archive
+    except FileNotFoundError as error:
+        raise CheckpointError(_checks.requirement("path", "be a file that is there", repr(str(path)))) from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     except (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from manybody import _checks
+from manybody.program.config import load
 from manybody.program.tables import ConfigError
 
 
@@ -38,27 +40,47 @@ def program(command: str) -> ModuleType:
     return importlib.import_module(f"{package()}.{command.replace('-', '_')}")
 
 
-def configs() -> dict[str, Path]:
-    """The configuration files that are shipped, by name."""
+def configs(command: str | None = None) -> dict[str, Path]:
+    """The configuration files that are shipped, by name; those of one command are known by the comment in front."""
     folder = files(package()).joinpath("config")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return {name.removesuffix(".toml"): Path(str(folder.joinpath(name))) for name in names}
+    found = {name.removesuffix(".toml"): Path(str(folder.joinpath(name))) for name in names}
+    return {name: path for name, path in found.items() if command in (None, _command(path))}
 
 
-def find_config(name: str) -> Path:
+def fitting(path: Path) -> list[str]:
+    """The commands that take a configuration file."""
+    found = []
+    for command in programs():
+        try:
+            load(path, program(command).Config)
+        except ConfigError:
+            continue
+        found.append(command)
+    return found
+
+
+def find_config(name: str, command: str | None = None) -> Path:
     """The file of that name, or else the shipped configuration of that name.
 
     Raises:
-        ConfigError: if there is neither; names the nearest one.
+        ConfigError: if there is neither; names those of the command, and the nearest one.
     """
     if Path(name).is_file():
         return Path(name)
     shipped = configs()
     if name in shipped:
         return shipped[name]
-    must = f"be a file, or one of the shipped configurations {', '.join(shipped)}"
-    nearest = _checks.did_you_mean(Path(name).stem, shipped)
+    own = configs(command)
+    must = f"be a file, or one of the shipped configurations {', '.join(own)}"
+    nearest = _checks.did_you_mean(Path(name).stem, own)
     raise ConfigError(_checks.requirement("CONFIG", must, repr(name), nearest))
+
+
+def _command(path: Path) -> str | None:
+    """The command in the example that the comment in front of a shipped file gives."""
+    example = re.search(r"^#\s+manybody (\S+) \S+$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return None if example is None else example[1]
 
 
 def _summary(entry: Traversable) -> str:

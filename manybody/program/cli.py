@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from manybody import _checks
+from manybody.driver.stop import seconds
 from manybody.parallel.cluster import started
 from manybody.program import catalogue
 from manybody.program.run import FAILED, execute
@@ -27,20 +27,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def duration(text: str) -> float:
-    """Seconds from a time as batch systems write it ([days-]hours:minutes:seconds), or a number with s, m, h or d."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    number = re.fullmatch(r"(\d+(?:\.\d*)?)([smhd]?)", text)
-    clock = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)", text)
-    if number:
-        seconds = float(number[1]) * units[number[2] or "s"]
-    elif clock:
-        days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
-        seconds = ((24.0 * days + hours) * 60 + minutes) * 60 + rest
-    else:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 3600, 90m or 1-12:30:00")
-    if seconds <= 0:
+    """A time as `StopOnRequest` takes it, in seconds; other texts are errors of the command line."""
+    try:
+        found = seconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 3600, 90m, 3h50m or 1-12:30:00") from None
+    if found <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no time above zero")
-    return seconds
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,8 +55,8 @@ def _parser(commands: dict[str, str]) -> Parser:
         prog="manybody", description="Variational many-body physics from configuration files.", epilog=EPILOG
     )
     chosen = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    shipped = ", ".join(catalogue.configs())
     for name, summary in commands.items():
+        shipped = ", ".join(catalogue.configs(name))
         command = chosen.add_parser(name, help=summary, description=f"{summary}.")
         command.add_argument("config", metavar="CONFIG", help=f"a TOML file, or a shipped one by name: {shipped}")
         command.add_argument("--out", metavar="DIR", help="directory for log, checkpoints and results (runs/<name>)")
@@ -70,7 +64,10 @@ def _parser(commands: dict[str, str]) -> Parser:
         command.add_argument("--steps", type=int, metavar="N", help="instead of optimisation.steps")
         command.add_argument("--fresh", action="store_true", help="start anew, in a directory beside that of a run")
         command.add_argument(
-            "--max-time", type=duration, metavar="TIME", help="save and stop within this time: seconds, 90m, 1-12:30:00"
+            "--max-time",
+            type=duration,
+            metavar="TIME",
+            help="save and stop within this time: seconds, 90m, 3h50m, 1-12:30:00",
         )
     return parser
 

@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,14 @@ import numpy as np
 from manybody import parallel
 from manybody.driver import Driver, Hook, NotFinite, StopOnRequest, Stopped
 from manybody.driver.hooks import Record, lowered
+from manybody.driver.recorder import MadeBefore
 from manybody.driver.stop import TRY_AGAIN
 from manybody.io import CheckpointError, InUseError
 from manybody.ode import StepTooSmall
 from manybody.parallel import Comm
 from manybody.parallel.failure import fail
 from manybody.program.cache import keep_compiled
-from manybody.program.catalogue import find_config
+from manybody.program.catalogue import find_config, fitting
 from manybody.program.config import load
 from manybody.program.tables import ConfigError, plain
 
@@ -73,6 +75,11 @@ class Job:
         if self.is_root:
             (self.out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration as JSON has it."""
+        return json.loads(json.dumps(plain(self.config)))
+
     def run(self, driver: Driver, target: Any, folder: str = ".", **options: Any) -> None:
         """Let a driver run to its target, as programs do: with its files, what it prints, and signals that stop it.
 
@@ -85,14 +92,18 @@ class Job:
         Raises:
             Stopped: if it was asked to stop before.
         """
-        driver.run(
-            target,
-            out=self.out / folder,
-            hooks=[Progress(self.say), self.stop],
-            progress=has_terminal(),
-            save_every=self.config.run.save_every,
-            **options,
-        )
+        # Not before there is something to run: what was refused must not stand in the way of what is right.
+        self.write_json(SETTINGS, self.settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MadeBefore)  # `Progress` says so
+            driver.run(
+                target,
+                out=self.out / folder,
+                hooks=[Progress(self.say), self.stop],
+                progress=has_terminal(),
+                save_every=self.config.run.save_every,
+                **options,
+            )
         self.stop.check(driver)
 
 
@@ -107,7 +118,7 @@ class Progress(Hook):
         self._every = max(1, -(-target // LINES))
         if 0 < driver.step < target:
             self._say(f"resuming after step {driver.step} of {target}")
-        elif driver.step == target > 0 and not has_terminal():
+        elif driver.step == target > 0:
             self._say(f"all {target} steps were made before")
 
     def on_step(self, driver: Driver, record: Record) -> None:
@@ -158,11 +169,11 @@ def execute(program: ModuleType, arguments: argparse.Namespace) -> int:
 
 def _start(program: ModuleType, arguments: argparse.Namespace, comm: Comm, stop: StopOnRequest) -> None:
     options = {"run.seed": arguments.seed, "optimisation.steps": arguments.steps}
-    path = find_config(arguments.config)
+    path = find_config(arguments.config, arguments.command)
     chosen = {key: value for key, value in options.items() if value is not None}
     if "optimisation.steps" in chosen and "optimisation" not in program.Config.__dataclass_fields__:
         raise ConfigError(f"--steps: {arguments.command} does not make a number of steps, but reaches times.")
-    config = load(path, program.Config, chosen)
+    config = _read(path, program, arguments.command, chosen)
     out = Path(arguments.out or Path("runs", path.stem))
     job = Job(path.stem, config, beside(comm, out) if arguments.fresh else out, stop)
     prepare(job)
@@ -170,6 +181,17 @@ def _start(program: ModuleType, arguments: argparse.Namespace, comm: Comm, stop:
         program.work(job)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _read(path: Path, program: ModuleType, command: str, chosen: Mapping[str, Any]) -> Any:
+    """The configuration of a program; of one for another program the message says which."""
+    try:
+        return load(path, program.Config, chosen)
+    except ConfigError as error:
+        others = fitting(path)
+        if not others or command in others:
+            raise
+        raise ConfigError(f"{path} is a configuration for {others[0]}, not for {command}.") from error
 
 
 def _failed(comm: Comm, message: str) -> int:
@@ -188,19 +210,17 @@ def beside(comm: Comm, out: Path) -> Path:
 
 
 def prepare(job: Job) -> None:
-    """Make the directory of a run, and note the settings in it.
+    """Make the directory of a run.
 
     Raises:
         ConfigError: if the directory cannot be made, or holds a run with other settings.
     """
     if not job.is_root:
         return
-    settings = json.loads(json.dumps(plain(job.config)))
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         if _holds_run(job.out):
-            _check_same(job.out, settings)
-        job.write_json(SETTINGS, settings)
+            _check_same(job.out, job.settings)
     except OSError as error:
         raise ConfigError(f"{job.out}: {error.strerror}.") from error
 

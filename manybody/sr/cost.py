@@ -5,9 +5,9 @@ For n samples of m parts, N = n m rows, a layer with p positions, inputs of leng
 
     structured  2 p^2 (n^2 d_in + N^2 d_out) operations; n x n overlaps and N x N products of slopes for each of the
                 p^2 pairs of positions, written and read; with p > 1 also their sum
-    contracted  2 N^2 C operations, less what follows from symmetry (`linalg.gram_share`), for C = (d_in + 1) d_out columns
-                (d_in d_out without bias, twice as many if they are complex), and 2 N p d_in d_out in the precision of
-                the network to make them; N C numbers of that precision written, put side by side and read
+    contracted  2 N^2 C operations, less what follows from symmetry (`linalg.gram_share`), for C = (d_in + 1) d_out
+                columns (d_in d_out without bias, twice as many if they are complex), and 2 N p d_in d_out in the
+                precision of the network to make them; N C numbers of that precision written, put side by side and read
 
 A layer of d features with symmetric weights has (d - 1) d / 2 columns, and by its structure also n x N products of
 inputs with slopes in both directions, and N x N ones of what the diagonal would have.

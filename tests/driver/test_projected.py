@@ -13,6 +13,7 @@ import pytest
 from manybody import VariationalState, ansatz, exact, hamiltonian, operator
 from manybody.driver import ProjectedEvolution
 from manybody.driver.expansion import ORDERS, factors, largest_step, truncation
+from manybody.driver.recorder import MadeBefore
 from manybody.hilbert import Spin
 from manybody.io import read_log
 from manybody.lattice import chain
@@ -178,7 +179,8 @@ def test_a_run_is_taken_up_bit_for_bit(tmp_path):
     parted = sampled()
     parted.run(grid[:2], out=tmp_path / "parted", progress=False)
     second = sampled()
-    second.run(grid[:2], out=tmp_path / "parted", progress=False)
+    with pytest.warns(MadeBefore):
+        second.run(grid[:2], out=tmp_path / "parted", progress=False)
     assert second.n_traces == 0
     second.run(grid[2:], out=tmp_path / "parted", progress=False)
     for a, b in zip(*(jax.tree.leaves(d.gathered_progress()) for d in (whole, second)), strict=True):

@@ -10,6 +10,7 @@ import pytest
 
 from manybody import VariationalState, ansatz, hamiltonian, operator
 from manybody.driver import Applied, Data, Projection
+from manybody.driver.recorder import MadeBefore
 from manybody.hilbert import Spin
 from manybody.io import CheckpointError
 from manybody.lattice import chain
@@ -204,7 +205,8 @@ def test_a_run_is_taken_up_bit_for_bit(tmp_path, refresh):
     whole.run(4, progress=False)
     make().run(2, out=tmp_path, progress=False)
     second = make()
-    second.run(2, out=tmp_path, progress=False)  # takes up the finished call, and makes no steps
+    with pytest.warns(MadeBefore):
+        second.run(2, out=tmp_path, progress=False)  # takes up the finished call, and makes no steps
     second.run(2, out=tmp_path, progress=False)
     for a, b in zip(*(jax.tree.leaves(d.progress.params) for d in (whole, second)), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,10 +14,20 @@ import pytest
 
 from manybody import VariationalState
 from manybody.ansatz import RBM
-from manybody.driver import VMC, Hook
+from manybody.driver import VMC, Hook, StopOnRequest
+from manybody.driver.recorder import MadeBefore
 from manybody.hamiltonian import ising
 from manybody.hilbert import Spin
-from manybody.io import CheckpointError, DirectoryLock, InUseError, newest_first, read_log
+from manybody.io import (
+    CheckpointError,
+    DirectoryLock,
+    InUseError,
+    load_header,
+    load_tree,
+    newest_first,
+    read_log,
+    save_tree,
+)
 from manybody.lattice import chain
 from manybody.sampler import Exact, LocalFlip, Metropolis
 from manybody.sr import SR
@@ -24,8 +36,8 @@ SPACE = Spin(6)
 ISING = ising(SPACE, chain(6))
 
 
-def _driver(alpha: int = 1) -> VMC:
-    state = VariationalState(RBM(alpha=alpha), Metropolis(SPACE, LocalFlip(), 16), 32, seed=3)
+def _driver(alpha: int = 1, seed: int = 3) -> VMC:
+    state = VariationalState(RBM(alpha=alpha), Metropolis(SPACE, LocalFlip(), 16), 32, seed=seed)
     return VMC(ISING, state, optimizer=optax.adam(0.02), preconditioner=SR(1e-2, momentum=0.5))
 
 
@@ -85,9 +97,30 @@ def test_killed_between_checkpoints(tmp_path, uninterrupted):
 def test_a_finished_run_makes_no_more_steps(tmp_path):
     _driver().run(3, out=tmp_path, progress=False)
     again = _driver()
-    again.run(3, out=tmp_path, progress=False)
+    with pytest.warns(MadeBefore, match=r"all 3 steps were made before, and no more") as caught:
+        again.run(3, out=tmp_path, progress=False)
     assert again.step == 3
     assert len(list(read_log(tmp_path / "log.jsonl"))) == 3
+    assert [Path(warning.filename).name for warning in caught] == ["test_resume.py"]
+    again.run(1, out=tmp_path, progress=False)
+    assert again.step == 4
+
+
+@pytest.mark.parametrize("asked", [2, 5])
+def test_a_finished_run_says_what_was_asked_for(tmp_path, asked):
+    _driver().run(3, out=tmp_path, progress=False)
+    again = _driver()
+    with pytest.warns(MadeBefore, match=rf"all 3 steps were made before \(asked for: {asked}\)"):
+        again.run(asked, out=tmp_path, progress=False)
+    assert again.step == 3
+
+
+def test_an_interrupted_run_keeps_its_end(tmp_path):
+    _driver().run(4, out=tmp_path, hooks=[_StopAt(2)], progress=False)
+    again = _driver()
+    with pytest.warns(MadeBefore, match=r"goes on to step 4, as it was told when it began, not to 3"):
+        again.run(3, out=tmp_path, progress=False)
+    assert again.step == 4
 
 
 def test_several_calls_of_one_script(tmp_path, uninterrupted):
@@ -99,7 +132,8 @@ def test_several_calls_of_one_script(tmp_path, uninterrupted):
     assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == list(range(1, 10))
     again = _driver()  # the same script once more: both calls are finished
     for n_steps in (4, 5):
-        again.run(n_steps, out=tmp_path, progress=False)
+        with pytest.warns(MadeBefore, match="all 9 steps were made before, and"):
+            again.run(n_steps, out=tmp_path, progress=False)
     _same(again, uninterrupted)
 
 
@@ -108,8 +142,9 @@ def test_interrupted_in_the_second_call(tmp_path, uninterrupted):
     driver.run(4, out=tmp_path, progress=False)
     driver.run(5, out=tmp_path, hooks=[_StopAt(7)], progress=False)
     again = _driver()
-    for n_steps in (4, 5):
-        again.run(n_steps, out=tmp_path, progress=False)
+    with pytest.warns(MadeBefore):
+        again.run(4, out=tmp_path, progress=False)
+    again.run(5, out=tmp_path, progress=False)
     _same(again, uninterrupted)
 
 
@@ -129,6 +164,53 @@ def test_another_problem_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"`ansatz` was \.\.\. alpha = 1 \.\.\., now \.\.\. alpha = 2"):
         _driver(alpha=2).run(2, out=tmp_path, progress=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_another_seed_is_another_run(tmp_path):
+    _driver().run(2, out=tmp_path, progress=False)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match=r"holds a run that began elsewhere: with another `seed`"):
+        _driver(seed=4).run(2, out=tmp_path, progress=False)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_a_run_began_from_is_noted_when_it_is_made(tmp_path):
+    """A driver that has made steps before it writes to a directory, and one that has not moved yet."""
+    for _ in range(2):
+        driver = _driver()
+        driver.run(2, progress=False)
+        with contextlib.nullcontext() if not any(tmp_path.iterdir()) else pytest.warns(MadeBefore, match="all 5"):
+            driver.run(3, out=tmp_path, progress=False)
+    assert driver.step == 5
+
+
+def test_checkpoints_that_do_not_say_what_they_began_from_are_taken(tmp_path, uninterrupted):
+    _driver().run(9, out=tmp_path, hooks=[_StopAt(4)], progress=False)
+    (path,) = (path for path in newest_first(tmp_path) if "4.npz" in path.name)
+    tree, header = load_tree(path, _driver().gathered_progress())
+    assert set(header.pop("start")) == {"keys"}
+    save_tree(path, tree, {key: value for key, value in header.items() if key != "format"})
+    assert "start" not in load_header(path)
+    again = _driver()
+    again.run(9, out=tmp_path, progress=False)
+    _same(again, uninterrupted)
+
+
+@pytest.mark.parametrize("name", ["file", "file/below/it"])
+def test_a_file_is_no_directory(tmp_path, name):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match=r"`out` must be a directory, .* got .*/file, a file\."):
+        _driver().run(2, out=tmp_path / name, progress=False)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_hooks_are_hooks():
+    with pytest.raises(TypeError, match=r"`hooks` must be a sequence of hooks, got <function .*manybody.driver.Hook"):
+        _driver().run(2, hooks=lambda *_: None, progress=False)
+    with pytest.raises(TypeError, match=r"`hooks` must be a Hook, got function .*manybody.driver.Hook"):
+        _driver().run(2, hooks=[lambda *_: None], progress=False)
+    with pytest.raises(TypeError, match=r"a single one. Write hooks=\[StopOnRequest\(...\)\]"):
+        _driver().run(2, hooks=StopOnRequest(), progress=False)
 
 
 def test_other_couplings_are_another_problem(tmp_path):

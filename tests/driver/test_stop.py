@@ -121,7 +121,15 @@ def test_nothing_asked():
     assert run.step == 3
 
 
-@pytest.mark.parametrize("wrong", [0, -1.0])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("1.5", 1.5), ("90m", 5400), ("3h50m", 13800), ("1d2h3m4s", 93784), ("1-12:30:00", 131400)],
+)
+def test_times_as_on_the_command_line(text, seconds):
+    assert StopOnRequest(max_time=text).max_time == seconds
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, "0", "0h", "", "abc", "50m3h", "3h3h", "3h50", "1:00", "-5"])
 def test_no_time(wrong):
-    with pytest.raises(ValueError, match="max_time"):
+    with pytest.raises(ValueError, match="`max_time` must"):
         StopOnRequest(max_time=wrong)

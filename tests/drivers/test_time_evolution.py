@@ -67,6 +67,12 @@ def test_a_driven_quench_is_exact(finished):
     assert np.ptp([record["observables"]["ZZ"]["mean"] for record in records]) > 0.01
 
 
+def test_what_cannot_be_evolved_is_refused_before_the_start_is_sought(tmp_path, capsys):
+    assert run(tmp_path, changed(QUENCH, ("evolution.tolerance", -1.0))) == 1
+    assert "`tolerance` must satisfy" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_files(finished, capsys):
     out = finished / "out"
     assert len(list(read_log(out / "start" / "log.jsonl"))) == 3

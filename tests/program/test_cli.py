@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from manybody import parallel
 from manybody.program import GroundState, catalogue, cli, run
 from manybody.program.catalogue import find_config
 from manybody.program.tables import ConfigError
 from tests.program.tiny import write
+
+
+class Idle:
+    """A driver that has nothing to do."""
+
+    comm = parallel.Comm()
+    step = 0
+
+    def run(self, target: int, **options: object) -> None:
+        pass
 
 
 class Recorded:
@@ -20,7 +31,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.jobs = []
-        self.action = lambda job: None
+        self.action = lambda job: job.run(Idle(), 0)
 
     def work(self, job: run.Job) -> None:
         self.jobs.append(job)
@@ -68,6 +79,20 @@ def test_other_settings_are_refused(tmp_path: Path, program: Recorded, capsys: p
     assert len(program.jobs) == 2
 
 
+def test_refused_settings_leave_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Nor do they stand in the way when the file has been mended."""
+    out = tmp_path / "out"
+    assert start(write(tmp_path, ("sampler.n_samples", 33)), "--out", out) == 1
+    assert "[sampler] `n_samples` must be a multiple of n_chains (16), got 33" in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+    assert start(write(tmp_path, ("optimisation.steps", 1)), "--out", out) == 0
+    assert (out / "config.json").exists()
+    # In a directory that holds a run they do not take the place of its settings.
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert start(write(tmp_path, ("sampler.n_samples", 33)), "--out", out) == 1
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 @pytest.mark.parametrize("name", ["config.json", "log.jsonl", "checkpoint-00000002.npz", "energy.png", "result.json"])
 def test_fresh_starts_beside_a_run(tmp_path: Path, program: Recorded, name: str) -> None:
     for folder in ("out", "out-2"):
@@ -88,7 +113,16 @@ def test_fresh_without_a_run_is_nothing_special(tmp_path: Path, program: Recorde
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("1.5", 1.5), ("45s", 45), ("90m", 5400), ("2h", 7200), ("1-12:30:00", 131400), ("0:00:05", 5)],
+    [
+        ("90", 90),
+        ("1.5", 1.5),
+        ("45s", 45),
+        ("90m", 5400),
+        ("3h50m", 13800),
+        ("1-12:30:00", 131400),
+        ("0:00:05", 5),
+        ("1.5h", 5400),
+    ],
 )
 def test_times(text: str, seconds: float) -> None:
     assert cli.duration(text) == seconds
@@ -162,10 +196,11 @@ def test_help_lists_the_programs(capsys: pytest.CaptureFixture) -> None:
     for command, summary in catalogue.programs().items():
         assert f"{command} {summary}" in text
         assert summary
-    with pytest.raises(SystemExit):
-        cli.main(["ground-state", "--help"])
-    text = capsys.readouterr().out
-    assert all(name in " ".join(text.split()) for name in catalogue.configs())
+    for command in catalogue.programs():
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        assert {name for name in catalogue.configs() if name in text} == set(catalogue.configs(command))
 
 
 def test_programs_keep_the_contract() -> None:
@@ -182,6 +217,27 @@ def test_configs_by_name(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert "Did you mean 'ising_chain'?" in capsys.readouterr().err
     assert start(tmp_path / "ising_chin.toml") == 1
     assert "Did you mean 'ising_chain'?" in capsys.readouterr().err
+
+
+def test_a_configuration_of_another_program(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert start("ising_quench", "--out", tmp_path / "out") == 1
+    assert "ising_quench.toml is a configuration for time-evolution, not for ground-state." in capsys.readouterr().err
+    mine = tmp_path / "mine.toml"
+    mine.write_text(find_config("driven_ising").read_text())
+    assert start(mine, "--out", tmp_path / "out") == 1
+    assert f"{mine} is a configuration for steady-state, not for ground-state." in capsys.readouterr().err
+    mine.write_text(mine.read_text() + "nonsense = 1\n")
+    assert start(mine, "--out", tmp_path / "out") == 1
+    assert "is a configuration for" not in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert start("nothing") == 1
+    assert "driven_ising" not in capsys.readouterr().err
+
+
+def test_shipped_configurations_belong_to_one_program() -> None:
+    for command in catalogue.programs():
+        assert all(catalogue.fitting(path) == [command] for path in catalogue.configs(command).values())
+    assert sum(len(catalogue.configs(command)) for command in catalogue.programs()) == len(catalogue.configs())
 
 
 def test_as_a_process(tmp_path: Path) -> None:
