@@ -22,8 +22,9 @@ _FEWEST = 512
 """Entries of each vector in a block: with fewer, adding its products to the others takes as long as making them."""
 
 _STRIPS, _WIDE = 4, 512
-"""A symmetric result of so many rows is made strip by strip. (On two cores of an AMD EPYC that takes a fifth to a third
-less time for 512 rows and more, and gains nothing for 256.)"""
+"""A symmetric result of so many rows is made strip by strip, if there are several blocks.
+
+On two cores of an AMD EPYC that takes a fifth to a third less time for 512 rows and more, and gains nothing for 256."""
 
 
 def gram(comm: Comm, x: Inexact[Array, "rows columns"], axis: int = 0) -> Inexact[Array, "n n"]:
@@ -46,16 +47,17 @@ def gram(comm: Comm, x: Inexact[Array, "rows columns"], axis: int = 0) -> Inexac
 
 
 def gram_share(n: int) -> float:
-    """The part of n x n products that `gram` makes."""
+    """The part of n x n products that `gram` makes of long vectors."""
     edges = _edges(n)
     return sum((n - a) * (b - a) for a, b in itertools.pairwise(edges)) / n**2
 
 
 def _symmetric(comm: Comm, x: Float[Array, "rows columns"], axis: int) -> Float[Array, "n n"]:
     length, n = x.shape[axis], x.shape[1 - axis]
-    width = max(_FEWEST, (_NEAR if jax.default_backend() == "cpu" else _AT_ONCE) // n)
-    if length <= width:
-        return _mirrored(_strips(x, axis))
+    n_blocks = length // max(_FEWEST, (_NEAR if jax.default_backend() == "cpu" else _AT_ONCE) // n)
+    if n_blocks <= 1:  # to put strips together would take longer than they save
+        return _product(widen(x), widen(x), axis)
+    width = -(-length // n_blocks)
 
     def add(total: list[Array], number: Array) -> tuple[list[Array], None]:
         start = jnp.minimum(number * width, length - width)  # the last block overlaps the one before it
@@ -66,7 +68,7 @@ def _symmetric(comm: Comm, x: Float[Array, "rows columns"], axis: int) -> Float[
 
     shapes = jax.eval_shape(lambda x: _strips(x, axis), x)
     start = comm.pvary([jnp.zeros(s.shape, s.dtype) for s in shapes])
-    return _mirrored(jax.lax.scan(add, start, jnp.arange(-(-length // width)))[0])
+    return _mirrored(jax.lax.scan(add, start, jnp.arange(n_blocks))[0])
 
 
 def _edges(n: int) -> list[int]:

@@ -10,8 +10,8 @@ from manybody import _flops, linalg
 from manybody.linalg import products
 from manybody.parallel import REPLICATED, SHARD, Comm, mesh_comm
 
-SHAPES = {"small": (7, 4), "strips": (30, 515), "blocks": (1150, 9), "both": (1150, 515)}
-"""Lengths and numbers of vectors: results that are made at once, strip by strip, from one block or several."""
+SHAPES = {"small": (7, 4), "wide": (30, 515), "blocks": (1151, 9), "both": (1151, 515)}
+"""Lengths and numbers of vectors: results that are made at once, from several blocks, and strip by strip."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_no_copy_of_all_vectors_in_double_precision():
 
 @pytest.mark.parametrize("n", [64, 511, 512, 1000])
 def test_share_of_the_products_that_are_made(n):
-    length = 40
+    length = 1100  # several blocks
     made = _flops.count(lambda x: products._symmetric(Comm(), x, 1), jax.ShapeDtypeStruct((n, length), float))
     assert sum(made.values()) == pytest.approx(2 * length * linalg.gram_share(n) * n**2, rel=0.02)
     assert linalg.gram_share(n) == 1 if n < 512 else linalg.gram_share(n) == pytest.approx(5 / 8, rel=0.01)
