@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import optax
 import pytest
@@ -70,6 +71,15 @@ def test_other_signals_are_left_alone():
     assert (run.step, seen) == (4, [1])
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A process that a shell has started in the background ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_second_interrupt_is_not_held_back():
     run = driver()
     with pytest.raises(KeyboardInterrupt):
