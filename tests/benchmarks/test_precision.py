@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark of precisions: what each computes in which type, and what is called the same energy."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,15 @@ def test_energies_of_the_same_parameters_must_agree(precision):
     for wrong in (-5.0, 5.0, np.nan):
         with pytest.raises(precision.Disagreement, match=r"Energies of net .* errors: \{'bf16'"):
             precision.check("net", {"bf16": {"same_parameters": {"sigmas": wrong}}})
+
+
+@pytest.mark.parametrize("asked", [["convolutions"], ["samples", "parameters"], []])
+def test_solves_are_those_asked_for(precision, monkeypatch, capsys, asked):
+    monkeypatch.setattr(precision, "solves", lambda name, mode, args: [name, mode])
+    monkeypatch.setattr("sys.argv", ["precision.py", "--problems", "--solves", *asked])
+    precision.main()
+    found = json.loads(capsys.readouterr().out).get("solves", {})
+    assert list(found.values()) == [[name, mode] for name in asked for mode in ("on", "off")]
 
 
 SMALL = {

@@ -61,6 +61,14 @@ def test_peaks_are_the_best_of_several_processes(roofline, monkeypatch):
     assert roofline.best_peaks(2) == {"a": 3.0, "b": 5.0}
 
 
+def test_a_process_that_finds_peaks_measures_nothing_else(roofline, monkeypatch, capsys):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(roofline, "peaks", lambda rounds: {"rounds": rounds})
+    monkeypatch.setattr("sys.argv", ["roofline.py", "--peaks-only", "--rounds", "2"])
+    roofline.main()
+    assert json.loads(capsys.readouterr().out) == {"rounds": 2}
+
+
 def test_loops_in_loops(roofline):
     """Each depth has a number of its own; what is deeper counts once."""
 

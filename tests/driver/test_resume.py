@@ -158,19 +158,18 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupted
     _same(again, uninterrupted)
 
 
-def test_another_problem_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpha": 2}, r"`ansatz` was \.\.\. alpha = 1 \.\.\., now \.\.\. alpha = 2"),
+        ({"seed": 4}, r"holds a run that began elsewhere: with another `seed`"),
+    ],
+)
+def test_another_run_is_refused(tmp_path, change, message):
     _driver().run(2, out=tmp_path, progress=False)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(CheckpointError, match=r"`ansatz` was \.\.\. alpha = 1 \.\.\., now \.\.\. alpha = 2"):
-        _driver(alpha=2).run(2, out=tmp_path, progress=False)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_another_seed_is_another_run(tmp_path):
-    _driver().run(2, out=tmp_path, progress=False)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(CheckpointError, match=r"holds a run that began elsewhere: with another `seed`"):
-        _driver(seed=4).run(2, out=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match=message):
+        _driver(**change).run(2, out=tmp_path, progress=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
