@@ -81,7 +81,7 @@ class Descent(Driver[S]):
         preconditioner: Preconditioner | None,
     ) -> None:
         _check_optimizer(optimizer)
-        check_preconditioner(preconditioner)
+        _check_preconditioner(preconditioner)
         self.optimizer = optimizer
         self.preconditioner = Gradient() if preconditioner is None else preconditioner
         self.n_traces = 0
@@ -207,7 +207,7 @@ class Descent(Driver[S]):
         return layout(Progress, REPLICATED, REPLICATED, chains, REPLICATED, REPLICATED, REPLICATED)
 
 
-def check_preconditioner(preconditioner: object) -> None:
+def _check_preconditioner(preconditioner: object) -> None:
     """Raise `TypeError` unless it has what `Preconditioner` asks for, or is None."""
     good = isinstance(preconditioner, Preconditioner) and not isinstance(preconditioner, type)
     if preconditioner is not None and not good:
